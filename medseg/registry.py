@@ -1,0 +1,262 @@
+"""Find the installed plugins and their components; one broken plugin never stops another.
+
+pluggy's own ``load_setuptools_entrypoints`` lets the first ``ImportError`` through, and a hook
+that raises ends the whole call. So each entry point is loaded, and each hook called, in a
+``try`` of its own, and a failure becomes a row with its reason and traceback.
+"""
+
+import difflib
+import functools
+import importlib
+import importlib.metadata
+import os
+import traceback
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any, Literal
+
+import pluggy
+
+from medseg import plugin as api
+from medseg.errors import AmbiguousNameError, PluginError, UnknownNameError
+
+GROUP = "medseg"
+Status = Literal["ok", "failed", "incompatible", "refused"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registered:
+    """A component and the plugin that offers it."""
+
+    component: api.Component
+    kind: str
+    plugin: str
+
+    @property
+    def full_name(self) -> str:
+        """``plugin:name``, unique among the components of a kind."""
+        return f"{self.plugin}:{self.component.name}"
+
+
+@dataclass(kw_only=True)
+class PluginRecord:
+    """One row of ``medseg plugin list``.
+
+    ``status`` is ``ok``; ``failed`` (it raised); ``incompatible`` (its API version);
+    or ``refused`` (its name is taken by another distribution).
+    """
+
+    name: str
+    distribution: str
+    version: str
+    status: Status = "ok"
+    reason: str = ""
+    traceback: str = ""
+    components: list[Registered] = field(default_factory=list)
+
+    def fail(self, status: Status, reason: str, error: BaseException | None = None) -> None:
+        """Mark the plugin as unusable; it offers nothing then."""
+        self.status, self.reason = status, reason
+        self.traceback = "".join(traceback.format_exception(error)) if error else ""
+        self.components = []
+
+
+class _BadPlugin(Exception):
+    """A plugin whose module loads but breaks the rules; the message is the reason in its row."""
+
+
+class _WrongVersion(_BadPlugin):
+    """A plugin written for another version of the plugin API."""
+
+
+class Registry:
+    """What is installed: ``Registry.discover()`` in a program, ``Registry.of(module)`` in a test."""
+
+    def __init__(self, records: Iterable[PluginRecord] = ()) -> None:
+        self.records = list(records)
+
+    @classmethod
+    def discover(cls) -> "Registry":
+        """Load every entry point of the group ``medseg``.
+
+        ``MEDSEG_PLUGINS=a,b`` allows those alone (empty: none but ``builtin``);
+        ``MEDSEG_STRICT=1`` raises the first failure instead of listing it.
+        """
+        strict = os.environ.get("MEDSEG_STRICT") == "1"
+        allowed = os.environ.get("MEDSEG_PLUGINS")
+        names = None if allowed is None else {n.strip() for n in allowed.split(",")} | {"builtin"}
+        registry = cls()
+        found = importlib.metadata.entry_points(group=GROUP)
+        # Sorted, so that which of two distributions keeps a name does not depend on the disk.
+        for entry in sorted(found, key=lambda e: (e.name, e.dist.name if e.dist else "")):
+            if names is None or entry.name in names:
+                registry._add_entry(entry, strict=strict)
+        return registry
+
+    @classmethod
+    def of(cls, **modules: ModuleType | Any) -> "Registry":
+        """Register modules or objects by plugin name; failures raise."""
+        registry = cls()
+        for name, module in modules.items():
+            record = PluginRecord(name=name, distribution=name, version="0")
+            record.components = _components(name, module)
+            registry.records.append(record)
+        return registry
+
+    def _add_entry(self, entry: importlib.metadata.EntryPoint, *, strict: bool) -> None:
+        record = PluginRecord(
+            name=entry.name,
+            distribution=entry.dist.name if entry.dist else "?",
+            version=entry.dist.version if entry.dist else "?",
+        )
+        holder = next((r for r in self.records if r.name == entry.name), None)
+        if holder and (holder.distribution, holder.version) == (record.distribution, record.version):
+            return  # one distribution seen twice on sys.path (an editable one, say) is one plugin
+        self.records.append(record)
+        try:
+            if holder:
+                raise _BadPlugin(
+                    f"the plugin name {entry.name!r} is already taken by {holder.distribution} "
+                    f"{holder.version}; uninstall one of the two"
+                )
+            if not api.NAME.fullmatch(entry.name):
+                raise _BadPlugin(
+                    f"the entry point name {entry.name!r} is not allowed: use lower-case letters and "
+                    "digits, joined by single hyphens, beginning with a letter"
+                )
+            record.components = _components(entry.name, entry.load())
+        # SystemExit too: a plugin that calls exit() at import would end the program that lists it.
+        except (Exception, SystemExit) as error:
+            if strict:
+                raise
+            if isinstance(error, _BadPlugin):
+                status: Status = "incompatible" if isinstance(error, _WrongVersion) else "failed"
+                record.fail("refused" if holder else status, str(error))
+            else:
+                record.fail("failed", _describe(error), error)
+
+    @property
+    def failures(self) -> list[PluginRecord]:
+        """The plugins that are installed and cannot be used."""
+        return [record for record in self.records if record.status != "ok"]
+
+    def components(self, kind: str) -> list[Registered]:
+        """All components of a kind, by plugin and name."""
+        found = [r for record in self.records for r in record.components if r.kind == kind]
+        return sorted(found, key=lambda r: (r.plugin, r.component.name))
+
+    def find(self, kind: str, name: str, *, within: str = "") -> Registered:
+        """The component called ``plugin:name``, or ``name`` while only one plugin offers it.
+
+        Args:
+            kind: a key of ``medseg.plugin.KINDS``.
+            name: full or short name.
+            within: a plugin whose own components go before others' for a short name.
+
+        Raises:
+            UnknownNameError: nothing of that kind has the name.
+            AmbiguousNameError: several plugins offer the short name.
+        """
+        everything = self.components(kind)
+        matches = [r for r in everything if name in (r.full_name, r.component.name)]
+        if within and ":" not in name:
+            matches = [r for r in matches if r.plugin == within] or matches
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            offers = ", ".join(r.full_name for r in matches)
+            raise AmbiguousNameError(
+                f"{kind} {name!r} is offered by {len(matches)} plugins; say which: {offers}"
+            )
+        raise UnknownNameError(f"no {kind} {name!r}. {self._advice(kind, name, everything)}")
+
+    def _advice(self, kind: str, name: str, everything: list[Registered]) -> str:
+        names = [r.full_name for r in everything if not getattr(r.component, "hidden", False)]
+        near = difflib.get_close_matches(name, names + [n.split(":")[1] for n in names], n=1)
+        advice = f"Did you mean {near[0]}? " if near else ""
+        advice += f"Installed: {', '.join(names) or 'none'}."
+        if not names:
+            advice += " In a checkout, run: pip install -r requirements.txt"
+        for record in self.failures:
+            advice += (
+                f" The plugin {record.name} ({record.distribution} {record.version}) could not be "
+                f"loaded: {record.reason}; see: medseg doctor."
+            )
+        return advice
+
+    def load(self, registered: Registered) -> Any:
+        """Import a component's factory.
+
+        Raises:
+            PluginError: the import failed; the message names plugin and distribution.
+        """
+        return self.load_string(registered, registered.component.factory)
+
+    def load_string(self, registered: Registered, target: str) -> Any:
+        """Import ``"package.module:name"`` on behalf of a component."""
+        module, _, attribute = target.partition(":")
+        try:
+            return getattr(importlib.import_module(module), attribute)
+        except (Exception, SystemExit) as error:
+            record = next(r for r in self.records if r.name == registered.plugin)
+            raise PluginError(
+                f"{registered.kind} {registered.full_name} of {record.distribution} {record.version} "
+                f"cannot be loaded from {target!r}: {_describe(error)}"
+            ) from error
+
+    def versions(self) -> dict[str, str]:
+        """The distributions of the usable plugins and their versions, for provenance."""
+        return {r.distribution: r.version for r in self.records if r.status == "ok"}
+
+
+@functools.cache
+def default_registry() -> Registry:
+    """The registry of this process, discovered at first use."""
+    return Registry.discover()
+
+
+def _components(name: str, module: ModuleType | Any) -> list[Registered]:
+    """Call each hook of one plugin on its own; all or nothing."""
+    _check_version(module)
+    manager = pluggy.PluginManager("medseg")
+    manager.add_hookspecs(api.Hooks)
+    manager.register(module, name=name)
+    manager.check_pending()  # an implementation of a hook that does not exist: a typing error
+    registered: list[Registered] = []
+    for kind, (hook, cls) in api.KINDS.items():
+        for implementation in getattr(manager.hook, hook).get_hookimpls():
+            for component in _called(hook, implementation.function):
+                if not isinstance(component, cls):
+                    raise _BadPlugin(
+                        f"{hook} returned {component!r}, which is not a medseg.plugin.{cls.__name__}"
+                    )
+                if any(r.kind == kind and r.component.name == component.name for r in registered):
+                    raise _BadPlugin(f"{hook} offers the name {component.name!r} twice")
+                registered.append(Registered(component=component, kind=kind, plugin=name))
+    return registered
+
+
+def _called(hook: str, function: Any) -> Iterator[Any]:
+    result = function()
+    if not isinstance(result, Iterable):
+        raise _BadPlugin(f"{hook} returned {result!r}; it must return or yield descriptions")
+    yield from result
+
+
+def _check_version(module: ModuleType | Any) -> None:
+    version = getattr(module, "MEDSEG_API", None)
+    if version is None:
+        raise _WrongVersion(
+            f"it does not say which plugin API it was written for; add MEDSEG_API = "
+            f"{api.API_VERSION} to {getattr(module, '__name__', module)!s}"
+        )
+    if version != api.API_VERSION:
+        remedy = "upgrade medseg" if version > api.API_VERSION else "upgrade the plugin"
+        raise _WrongVersion(
+            f"it was written for plugin API {version}, this medseg speaks {api.API_VERSION}: {remedy}"
+        )
+
+
+def _describe(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
