@@ -1,0 +1,131 @@
+"""Files that appear whole or not at all.
+
+The content goes to a hidden file in the same folder, is forced to the disk, read back, and only
+then given its name. A kill at any moment leaves either the old file or the new one under the
+name, and at worst a ``.part-*`` file, which ``sweep_stale_parts`` removes later.
+"""
+
+import errno
+import os
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from medseg.errors import ResourceError
+
+_PREFIX = ".part-"
+_REMEDIES = {
+    errno.ENOSPC: "free some space there or choose another disk",
+    errno.EDQUOT: "your quota there is used up: free some space or choose another disk",
+    errno.EFBIG: "the system limits the size of files: raise the limit (ulimit -f) or choose another disk",
+    errno.EROFS: "the disk is read-only: choose another folder",
+    errno.EACCES: "choose a folder that you may write to",
+    errno.EPERM: "choose a folder that you may write to",
+    errno.ENOENT: "the folder does not exist: make it first",
+    errno.ENOTDIR: "a part of the path is a file, not a folder: choose another folder",
+    errno.EISDIR: "a folder has this name: choose another name",
+    errno.ENAMETOOLONG: "choose a shorter name",
+}
+
+
+def write_whole(
+    path: str | Path, write: Callable[[Path], None], *, verify: Callable[[Path], None] | None = None
+) -> None:
+    """Write a file so that it appears under its name complete, or not at all.
+
+    Args:
+        path: the name it shall have; an existing file is replaced in one step.
+        write: called with the path of an empty file of the same suffixes, which it fills.
+        verify: called with that path afterwards; it raises if what it reads is not what was meant.
+
+    Raises:
+        ResourceError: the system refused (no space, read-only, no such folder).
+
+    Whatever else ``write`` or ``verify`` raises goes through. In every case of failure, Ctrl-C
+    included, nothing is left behind and an older file under the name stays as it was.
+
+    Example:
+        >>> import tempfile
+        >>> from medseg.atomic import write_whole
+        >>> def write(part: Path) -> None:
+        ...     _ = part.write_text("48.4 ml")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_whole(Path(folder, "tumour.txt"), write)
+        ...     [file.name for file in Path(folder).iterdir()]
+        ['tumour.txt']
+    """
+    path = Path(path)
+    part = path.with_name(_PREFIX + secrets.token_hex(6) + "".join(path.suffixes))
+    try:
+        # 0o666 less the umask, as for any new file; tempfile's 0o600 would hide results from colleagues.
+        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        write(part)
+        _force_to_disk(part)
+        if verify is not None:
+            verify(part)
+        part.replace(path)
+        _force_folder_to_disk(path.parent)
+    except OSError as error:
+        _remove(part)
+        raise _explained(path, error) from error
+    except BaseException:
+        _remove(part)
+        raise
+
+
+def sweep_stale_parts(folder: str | Path, *, older_than_hours: float = 24.0) -> list[Path]:
+    """Remove what killed writers left in a folder, and say which files those were.
+
+    A writer that is still alive keeps changing its file, so only files that have not
+    changed for some hours are taken.
+
+    Args:
+        folder: looked at without its subfolders.
+        older_than_hours: hours since the last change.
+    """
+    limit = time.time() - older_than_hours * 3600
+    swept = []
+    for part in sorted(Path(folder).glob(_PREFIX + "*")):
+        try:
+            if part.is_file() and part.stat().st_mtime < limit:
+                part.unlink()
+                swept.append(part)
+        except FileNotFoundError:
+            continue  # another process swept it first
+    return swept
+
+
+def _remove(part: Path) -> None:
+    try:
+        part.unlink(missing_ok=True)
+    except NotADirectoryError:
+        return  # the folder was never one, so the file was never made
+
+
+def _force_to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _force_folder_to_disk(folder: Path) -> None:
+    if os.name == "nt":
+        return  # Windows offers no handle to a folder; its rename is journalled
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some network file systems have no such call for folders; the file itself is safe by then.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _explained(path: Path, error: OSError) -> ResourceError:
+    reason = error.strerror or str(error)
+    remedy = _REMEDIES.get(error.errno or 0, "choose another folder or disk")
+    return ResourceError(f"cannot write {path}: {reason}; {remedy}. Nothing was left behind")

@@ -1,0 +1,153 @@
+"""Read and write volumes in any format that a plugin offers.
+
+The name's longest known suffix chooses the format; the content does only where the name says
+nothing. A reader that refuses a file has the last word: no other reader is tried, because the
+next one would guess what the first would not.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from medseg.errors import AmbiguousNameError, OptionError, PluginError, VolumeError
+from medseg.options import check_options
+from medseg.plugin import Format
+from medseg.registry import Registered, Registry, default_registry
+from medseg.volume import Kind, Volume
+
+
+def load(
+    path: str | Path,
+    *,
+    kind: Kind = "image",
+    format: str | None = None,  # noqa: A002  # the word that people know; the built-in is not used here
+    registry: Registry | None = None,
+    **options: Any,
+) -> Volume:
+    """Read a volume, or refuse it with the reason.
+
+    Args:
+        path: a file, or a folder if a format reads folders.
+        kind: ``image``, or ``labels`` for a label map.
+        format: ``plugin:name`` or a short name; chosen by suffix, then by content, if None.
+        registry: where to look formats up; what is installed, if None.
+        **options: permissions of the format's reader, such as ``orientation="sform"``.
+
+    Raises:
+        VolumeError: the file is missing, of no known format, or refused.
+        OptionError: the format has no such permission; those that it has are listed.
+        AmbiguousNameError: two plugins read this suffix; say ``format=``.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from medseg.volume import Volume
+        >>> head = Volume(np.zeros((4, 5, 6), np.float32), np.diag([2.0, 2.0, 3.0, 1.0]))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save(head, Path(folder, "head.nii.gz"))
+        ...     load(Path(folder, "head.nii.gz"))
+        <Volume image float32, 4 x 5 x 6 voxels of 2 x 2 x 3 mm, RAS>
+    """
+    path = Path(path)
+    registry = registry or default_registry()
+    try:
+        path.stat()
+        found = registry.find("format", format) if format else _format_to_read(path, registry)
+        read = registry.load(found)
+        volume = read(path, kind=kind, **check_options(read, options, owner=f"format {found.full_name}"))
+    except FileNotFoundError as error:
+        raise VolumeError(f"{path.name}: no such file; looked in {path.parent.absolute()}") from error
+    except OSError as error:
+        raise VolumeError(
+            f"{path.name} cannot be read: {error.strerror or error}; check its permissions and the disk"
+        ) from error
+    if not isinstance(volume, Volume) or volume.kind != kind:
+        raise PluginError(
+            f"the reader of format {found.full_name} returned {volume!r} for {path.name}; "
+            f"it must return a medseg Volume of kind {kind!r}"
+        )
+    return volume
+
+
+def save(
+    volume: Volume,
+    path: str | Path,
+    *,
+    format: str | None = None,  # noqa: A002  # as in load
+    registry: Registry | None = None,
+    **options: Any,
+) -> None:
+    """Write a volume in the format that the name's suffix says.
+
+    Args:
+        volume: (I, J, K).
+        path: replaced if it exists; the folder must exist.
+        format: ``plugin:name`` or a short name; chosen by suffix if None.
+        registry: where to look formats up; what is installed, if None.
+        **options: of the format's writer.
+
+    Raises:
+        OptionError: the suffix is unknown, or its format cannot be written.
+        VolumeError: the format cannot hold this volume.
+        ResourceError: the disk refused; nothing was left behind.
+    """
+    path = Path(path)
+    registry = registry or default_registry()
+    found = registry.find("format", format) if format else _by_suffix(path, registry)
+    writable = [f for f in registry.components("format") if _described(f).write]
+    advice = f"Formats that can be written: {_listed(writable)}"
+    if found is None:
+        raise OptionError(f"{path.name}: no format is written under this suffix. {advice}")
+    target = _described(found).write
+    if not target:
+        raise OptionError(f"{path.name}: the format {found.full_name} can only be read. {advice}")
+    write = registry.load_string(found, target)
+    write(volume, path, **check_options(write, options, owner=f"format {found.full_name}"))
+
+
+def _described(found: Registered) -> Format:
+    assert isinstance(found.component, Format)  # the registry checked it; this tells mypy
+    return found.component
+
+
+def _format_to_read(path: Path, registry: Registry) -> Registered:
+    by_suffix = None if path.is_dir() else _by_suffix(path, registry)
+    if by_suffix:
+        return by_suffix
+    formats = registry.components("format")
+    sniffers = [(f, _described(f).sniff) for f in formats if _described(f).sniff]
+    matches = [f for f, sniff in sniffers if registry.load_string(f, sniff)(path)]
+    if matches:
+        return _only(matches, f"the content of {path.name}")
+    what = "a folder that no installed format reads" if path.is_dir() else "of no format that is installed"
+    raise VolumeError(
+        f"{path.name} is {what}. Installed: {_listed(formats)}. "
+        "Others come as plugins: DICOM, for one, with pip install medseg-dicom"
+    )
+
+
+def _by_suffix(path: Path, registry: Registry) -> Registered | None:
+    """The format with the longest suffix of this name."""
+    name = path.name.lower()
+    fitting = [
+        (len(suffix), found)
+        for found in registry.components("format")
+        for suffix in _described(found).suffixes
+        if name.endswith(suffix.lower())
+    ]
+    if not fitting:
+        return None
+    longest = max(length for length, _ in fitting)
+    return _only([found for length, found in fitting if length == longest], f"the suffix of {path.name}")
+
+
+def _only(matches: list[Registered], what: str) -> Registered:
+    """The one match, an installed plugin's before the core's own."""
+    installed = [found for found in matches if found.plugin != "builtin"] or matches
+    if len(installed) > 1:
+        names = ", ".join(found.full_name for found in installed)
+        raise AmbiguousNameError(f"{what} fits several formats: {names}; say which with format=")
+    return installed[0]
+
+
+def _listed(formats: list[Registered]) -> str:
+    return "; ".join(f"{f.full_name} ({', '.join(_described(f).suffixes)})" for f in formats) or "none"
