@@ -6,9 +6,10 @@ down and at L levels on the way up. With b voxels left at the bottom, along each
     input  = 2^L (b + 4) + 4 (2^L - 1)        572 for L = 4, b = 28
     output = 2^L b       - 4 (2^L - 1)        388
 
-Half the difference is how far an output voxel sees, and the border that an image needs around it.
-Predicting an image tile by tile, each with such a border, is seamless: the overlap-tile strategy
-(Ronneberger, Fischer, Brox 2015, section 2 and figure 2).
+Half the difference is the border that a tile needs around its output. Predicting an image tile by tile,
+each with such a border, is seamless: the overlap-tile strategy (Ronneberger, Fischer, Brox 2015, section 2
+and figure 2). The receptive field is 2^L wider than two borders, because 2^L neighbours share what the
+bottom level saw: the p-th of them sees border + p voxels before it and border + 2^L - 1 - p after it.
 """
 
 import torch
@@ -17,8 +18,8 @@ from torch import Tensor
 from medseg.errors import ContractError
 
 
-def half_receptive_field(depth: int) -> int:
-    """Voxels that an output voxel sees to each side, for two convolutions of kernel 3 at each level.
+def border(depth: int) -> int:
+    """Voxels lost on each side, half the receptive field: 20, 44, 92, 188 for 2, 3, 4, 5 poolings.
 
     Args:
         depth: L, the number of poolings.
@@ -32,11 +33,11 @@ def output_size(size: int, depth: int) -> int:
     Raises:
         ContractError: no output is left, or a pooling would meet an odd size; sizes that fit are named.
     """
-    output = size - 2 * half_receptive_field(depth)
+    output = size - 2 * border(depth)
     if output < 1 or (output + 4 * (2**depth - 1)) % 2**depth:
         above = input_size(max(output, 1), depth)
         below = above - 2**depth
-        nearest = f"{below} or {above}" if below > 2 * half_receptive_field(depth) else f"{above}"
+        nearest = f"{below} or {above}" if below > 2 * border(depth) else f"{above}"
         raise ContractError(
             f"a U-Net without padding and with {depth} poolings cannot take size {size}; "
             f""
@@ -55,11 +56,10 @@ def input_size(output: int, depth: int) -> int:
 def mirror_border(x: Tensor, depth: int) -> Tensor:
     """Put (B,C,*S) into a mirrored border, so that a U-Net without padding gives at least *S again.
 
-    The border begins ``half_receptive_field(depth)`` voxels before each axis, so output voxel i lies on
-    image voxel i. An image narrower than its border is mirrored again and again, which torch's own
-    reflection refuses to do.
+    It begins ``border(depth)`` voxels before the image, so that output voxel i lies on image voxel i. An
+    image narrower than its border is mirrored again and again, which torch's own reflection refuses to do.
     """
-    before = half_receptive_field(depth)
+    before = border(depth)
     for axis in range(2, x.ndim):
         size = x.shape[axis]
         period = max(2 * (size - 1), 1)  # 0 1 2 3 2 1 | 0 1 2 3 2 1
