@@ -7,18 +7,68 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from medseg.errors import MedsegError
+    from medseg.errors import (
+        Cancelled,
+        ContractError,
+        MedsegError,
+        OptionError,
+        PluginError,
+        ResourceError,
+        VolumeError,
+        WeightsError,
+    )
+    from medseg.formats import load, save
+    from medseg.catalogue import models
+    from medseg.predict import LoadedModel, Segmentation, load_model, segment
+    from medseg.progress import CancelToken, Progress
     from medseg.segmenter import build
     from medseg.volume import Volume
 
+__version__ = "0.1.0"
+
 _HOME = {
+    "CancelToken": "medseg.progress",
+    "Cancelled": "medseg.errors",
+    "ContractError": "medseg.errors",
+    "LoadedModel": "medseg.predict",
     "MedsegError": "medseg.errors",
+    "OptionError": "medseg.errors",
+    "PluginError": "medseg.errors",
+    "Progress": "medseg.progress",
+    "ResourceError": "medseg.errors",
+    "Segmentation": "medseg.predict",
     "Volume": "medseg.volume",
+    "VolumeError": "medseg.errors",
+    "WeightsError": "medseg.errors",
     "build": "medseg.segmenter",
+    "load": "medseg.formats",
+    "load_model": "medseg.predict",
+    "models": "medseg.catalogue",
+    "save": "medseg.formats",
+    "segment": "medseg.predict",
 }
 
-__version__ = "0.1.0"
-__all__ = ["MedsegError", "Volume", "build"]
+__all__ = [
+    "CancelToken",
+    "Cancelled",
+    "ContractError",
+    "LoadedModel",
+    "MedsegError",
+    "OptionError",
+    "PluginError",
+    "Progress",
+    "ResourceError",
+    "Segmentation",
+    "Volume",
+    "VolumeError",
+    "WeightsError",
+    "build",
+    "load",
+    "load_model",
+    "models",
+    "save",
+    "segment",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from medseg.plugin import Format, hookimpl
+from medseg.plugin import Format, Step, hookimpl
 
 MEDSEG_API = 1
 
@@ -19,3 +19,19 @@ def medseg_formats() -> Iterator[Format]:
         summary="NIfTI-1 and NIfTI-2, single files and pairs, plain or gzipped",
         reference="https://nifti.nimh.nih.gov",
     )
+
+
+@hookimpl
+def medseg_steps() -> Iterator[Step]:
+    """Intensities before the network, pieces and holes after it."""
+    for stage, name, summary in (
+        ("pre", "clip", "Limit values to a range"),
+        ("pre", "clip-percentiles", "Limit values to two percentiles of the volume"),
+        ("pre", "zscore", "Zero mean, unit standard deviation"),
+        ("pre", "scale", "Multiply, then add"),
+        ("pre", "rescale", "Map minimum and maximum to two numbers"),
+        ("post", "largest-component", "Keep the largest piece of each label"),
+        ("post", "fill-holes", "Fill enclosed background, label by label"),
+    ):
+        factory = f"medseg.builtin.steps:{name.replace('-', '_')}"
+        yield Step(name=name, factory=factory, summary=summary, stage=stage)

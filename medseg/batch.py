@@ -1,0 +1,164 @@
+"""Many cases through one model: find them, name their results, write each whole or not at all."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medseg.atomic import sweep_stale_parts, write_whole
+from medseg.errors import ContractError, OptionError, VolumeError
+from medseg.formats import load, save
+from medseg.plugin import Format
+from medseg.predict import LoadedModel, Segmentation
+from medseg.progress import CancelToken, OnProgress
+from medseg.registry import Registry, default_registry
+
+DEFAULT_SUFFIX = ".nii.gz"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One input and where its result goes.
+
+    Args:
+        name: the input's file name without suffix, by which it is reported.
+        source: the input.
+        target: the label map to write; ``.json`` and ``.png`` of the same stem go beside it.
+    """
+
+    name: str
+    source: Path
+    target: Path
+
+    def beside(self, suffix: str) -> Path:
+        """A file next to the result: ``brain.nii.gz`` -> ``brain.json``."""
+        return self.target.with_name(_stem(self.target.name, _suffixes(default_registry())) + suffix)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of a case: a segmentation, or the reason why there is none."""
+
+    case: Case
+    segmentation: Segmentation | None = None
+    refusal: str = ""
+
+
+def find_cases(inputs: Sequence[Path], out: Path, *, registry: Registry | None = None) -> list[Case]:
+    """Turn inputs (files, and folders of files) into cases with a name and a target each.
+
+    Args:
+        inputs: files, or folders whose readable files are cases.
+        out: a file, if there is one input and the name has a writable suffix; else a folder.
+        registry: whose formats say what is readable.
+
+    Raises:
+        OptionError: nothing to do, two cases of one name, or a target that is an input.
+    """
+    suffixes = _suffixes(registry or default_registry())
+    sources = [file for path in inputs for file in _expand(path, suffixes)]
+    if not sources:
+        raise OptionError(
+            f"no readable file in {', '.join(path.name for path in inputs)}; looked for {', '.join(suffixes)}"
+        )
+    if len(sources) == 1 and inputs[0].is_file() and _suffix(out.name, suffixes):
+        cases = [Case(name=_stem(sources[0].name, suffixes), source=sources[0], target=out)]
+    else:
+        names = [_stem(source.name, suffixes) for source in sources]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise OptionError(
+                f"several inputs are called {', '.join(twice)}; their results would overwrite each other: "
+                "segment them into separate folders"
+            )
+        cases = [
+            Case(name=name, source=source, target=out / (name + DEFAULT_SUFFIX))
+            for name, source in zip(names, sources, strict=True)
+        ]
+    taken = {source.resolve() for source in sources}
+    for case in cases:
+        if case.target.resolve() in taken:
+            raise OptionError(f"{case.target} is an input; choose another place for the result")
+    return cases
+
+
+def run_cases(
+    cases: Sequence[Case],
+    model: LoadedModel,
+    *,
+    overwrite: bool = False,
+    read_options: dict[str, Any] | None = None,
+    on_segmented: Callable[[Case, Segmentation], None] | None = None,
+    progress: OnProgress | None = None,
+    cancel: CancelToken | None = None,
+) -> Iterator[Outcome]:
+    """Segment cases one after the other; a refused case does not stop the others.
+
+    For each case the provenance is written first and the label map last, so that no result ever
+    stands without its origin.
+
+    Args:
+        cases: from ``find_cases``.
+        model: from ``load_model``.
+        overwrite: replace results that exist; otherwise such a case is refused.
+        read_options: permissions for the reader.
+        on_segmented: called before the label map is written (to draw a picture, say).
+        progress, cancel: as in ``segment``.
+    """
+    for folder in {case.target.parent for case in cases}:
+        folder.mkdir(parents=True, exist_ok=True)
+        sweep_stale_parts(folder)
+    for case in cases:
+        try:
+            yield Outcome(
+                case=case,
+                segmentation=_run(case, model, overwrite, read_options or {}, on_segmented, progress, cancel),
+            )
+        except (VolumeError, ContractError) as error:
+            yield Outcome(case=case, refusal=str(error))
+
+
+def _run(
+    case: Case,
+    model: LoadedModel,
+    overwrite: bool,  # noqa: FBT001  # private, and named at its only call
+    read_options: dict[str, Any],
+    on_segmented: Callable[[Case, Segmentation], None] | None,
+    progress: OnProgress | None,
+    cancel: CancelToken | None,
+) -> Segmentation:
+    if case.target.exists() and not overwrite:
+        raise VolumeError(f"{case.target} exists; use --overwrite to replace it")
+    image = load(case.source, **read_options)
+    result = model.segment(image, progress=progress, cancel=cancel)
+    text = json.dumps(dict(result.provenance), indent=2) + "\n"
+    write_whole(case.beside(".json"), lambda part: part.write_text(text, encoding="utf-8") and None)
+    if on_segmented:
+        on_segmented(case, result)
+    save(result.labels, case.target)
+    return result
+
+
+def _expand(path: Path, suffixes: Sequence[str]) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    files = [f for f in sorted(path.iterdir()) if f.is_file() and not f.name.startswith(".")]
+    readable = [f for f in files if _suffix(f.name, suffixes)]
+    # Of a NIfTI pair the header names the case; its .img is read with it.
+    headers = {f.with_name(f.name.lower().replace(".hdr", ".img")).name for f in readable}
+    return [f for f in readable if ".img" not in f.name.lower() or f.name.lower() not in headers]
+
+
+def _suffixes(registry: Registry) -> list[str]:
+    described = [found.component for found in registry.components("format")]
+    return sorted({s for f in described if isinstance(f, Format) for s in f.suffixes}, key=len, reverse=True)
+
+
+def _suffix(name: str, suffixes: Sequence[str]) -> str:
+    return next((s for s in suffixes if name.lower().endswith(s)), "")
+
+
+def _stem(name: str, suffixes: Sequence[str]) -> str:
+    suffix = _suffix(name, suffixes)
+    return name[: -len(suffix)] if suffix else Path(name).stem

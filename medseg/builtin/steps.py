@@ -1,0 +1,136 @@
+"""Steps before and after the network, by the names that contracts use.
+
+Each factory takes plain options and returns ``Volume -> (Volume, undo)``. Intensity steps leave
+the grid alone, and so does their undo; steps on label maps never add a label.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from medseg.errors import OptionError
+from medseg.geometry import Undo
+from medseg.volume import Volume
+
+StepCall = Callable[[Volume], tuple[Volume, Undo]]
+
+
+def clip(*, low: float = 0.0, high: float = 1.0) -> StepCall:
+    """Limit values to ``low .. high``, in the volume's unit (HU for CT)."""
+    if low > high:
+        raise OptionError(f"clip: low ({low}) must not be above high ({high})")
+    return _on_values(lambda x: np.clip(x, low, high))
+
+
+def clip_percentiles(*, low: float = 0.5, high: float = 99.5) -> StepCall:
+    """Limit values to two percentiles of the volume itself."""
+    if not 0 <= low <= high <= 100:
+        raise OptionError(f"clip-percentiles: wanted 0 <= low <= high <= 100, got {low} and {high}")
+
+    def clipped(x: NDArray[np.float32]) -> NDArray[np.float32]:
+        # One partition serves both percentiles; the values are numpy's own definition ("linear").
+        return np.clip(x, *np.percentile(x, [low, high]).astype(np.float32))
+
+    return _on_values(clipped)
+
+
+def zscore() -> StepCall:
+    """Subtract the mean and divide by the standard deviation (by 1 where a volume is constant)."""
+
+    def normalised(x: NDArray[np.float32]) -> NDArray[np.float32]:
+        deviation = float(x.std(dtype=np.float64)) or 1.0
+        return ((x - np.float32(x.mean(dtype=np.float64))) / np.float32(deviation)).astype(np.float32)
+
+    return _on_values(normalised)
+
+
+def scale(*, factor: float = 1.0, offset: float = 0.0) -> StepCall:
+    """Multiply by ``factor``, then add ``offset``."""
+    return _on_values(lambda x: x * np.float32(factor) + np.float32(offset))
+
+
+def rescale(*, low: float = 0.0, high: float = 1.0) -> StepCall:
+    """Map the volume's own minimum and maximum linearly to ``low`` and ``high``."""
+
+    def mapped(x: NDArray[np.float32]) -> NDArray[np.float32]:
+        least, most = float(x.min()), float(x.max())
+        span = (most - least) or 1.0
+        return ((x - np.float32(least)) * np.float32((high - low) / span) + np.float32(low)).astype(
+            np.float32
+        )
+
+    return _on_values(mapped)
+
+
+def largest_component() -> StepCall:
+    """Keep, of each label, the largest piece (voxels that touch by face, edge or corner)."""
+
+    def kept(labels: NDArray[np.integer]) -> NDArray[np.integer]:
+        result = np.zeros_like(labels)
+        for label, box in _boxes(labels):
+            mask = labels[box] == label
+            result[box][largest_piece(mask)] = label
+        return result
+
+    return _on_labels(kept)
+
+
+def fill_holes() -> StepCall:
+    """Give enclosed background (closed in by faces) to the label around it, label by label."""
+
+    def filled(labels: NDArray[np.integer]) -> NDArray[np.integer]:
+        result = labels.copy()
+        for label, box in _boxes(labels):
+            inside = _enclosed(labels[box] == label)
+            result[box][inside & (labels[box] == 0)] = label
+        return result
+
+    return _on_labels(filled)
+
+
+def largest_piece(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The largest 26-connected component of a mask (I, J, K); the mask itself if it is empty."""
+    pieces, count = ndimage.label(mask, structure=np.ones((3, 3, 3)))
+    if count <= 1:
+        return mask
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    return np.asarray(pieces == sizes.argmax())
+
+
+def _enclosed(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Background that no path of faces joins to the border of the box.
+
+    scipy's ``binary_fill_holes`` floods from the border one voxel a pass; labelling the background
+    once gives the same answer in one pass.
+    """
+    padded = np.pad(~mask, 1, constant_values=True)
+    pieces, _ = ndimage.label(padded)
+    return np.asarray((pieces != pieces[0, 0, 0]) & padded)[1:-1, 1:-1, 1:-1]
+
+
+def _boxes(labels: NDArray[np.integer]) -> list[tuple[int, tuple[slice, slice, slice]]]:
+    return [(n, box) for n, box in enumerate(ndimage.find_objects(labels), start=1) if box is not None]
+
+
+def _on_values(change: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> StepCall:
+    def step(volume: Volume) -> tuple[Volume, Undo]:
+        values = volume.array.astype(np.float32, copy=False)
+        return volume.with_array(change(values), kind="image"), _unchanged
+
+    return step
+
+
+def _on_labels(change: Callable[[NDArray[np.integer]], NDArray[np.integer]]) -> StepCall:
+    def step(volume: Volume) -> tuple[Volume, Undo]:
+        if volume.kind != "labels":
+            raise OptionError("this step works on label maps; it got an image")
+        return volume.with_array(change(volume.array)), _unchanged
+
+    return step
+
+
+def _unchanged(processed: Volume) -> Volume:
+    return processed

@@ -1,0 +1,188 @@
+"""What a pretrained model expects of its input, checked; and its description as JSON.
+
+The contract itself (``Model``, ``Input`` and their parts) is in ``medseg.plugin``, because plugins
+write it and it must import nothing. Here it meets a volume: ``check`` lists what does not fit.
+"""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args, get_origin
+
+import numpy as np
+
+from medseg.errors import ContractError
+from medseg.plugin import Input, Model
+from medseg.volume import Volume
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One way in which a volume does not meet a contract.
+
+    Args:
+        field: what it is about, such as ``"channels"``.
+        got, wanted: as people write them.
+        remedy: what to do.
+        severity: ``refuse`` stops the run; ``warn`` is shown and recorded.
+    """
+
+    field: str
+    got: str
+    wanted: str
+    remedy: str
+    severity: Literal["refuse", "warn"]
+
+    def __str__(self) -> str:
+        return f"{self.field}: got {self.got}, wanted {self.wanted}; {self.remedy}"
+
+
+def check(volumes: Sequence[Volume], wanted: Input) -> list[Problem]:
+    """List what keeps volumes, one for each channel, from being a sound input.
+
+    Spacing and orientation are not problems: the core brings them to the contract's. What is
+    listed could not be mended without guessing.
+    """
+    names = ", ".join(f"{c.name} ({c.modality}, {c.unit})" for c in wanted.channels)
+    if len(volumes) != len(wanted.channels):
+        return [
+            Problem(
+                field="channels",
+                got=f"{len(volumes)} volumes",
+                wanted=f"{len(wanted.channels)}: {names}",
+                remedy="give one volume for each channel, in this order",
+                severity="refuse",
+            )
+        ]
+    return [problem for found in _findings(volumes, wanted) for problem in found]
+
+
+def _findings(volumes: Sequence[Volume], wanted: Input) -> typing.Iterator[list[Problem]]:
+    first = volumes[0]
+    for channel, volume in zip(wanted.channels, volumes, strict=True):
+        if not volume.grid.matches(first.grid):
+            yield [
+                Problem(
+                    field=f"grid of {channel.name}",
+                    got=repr(volume.grid),
+                    wanted=f"that of {wanted.channels[0].name}, {first.grid!r}",
+                    remedy="resample the volumes to one grid first",
+                    severity="refuse",
+                )
+            ]
+        yield _value_problems(channel.name, channel.unit, volume)
+    yield _spacing_problems(first, wanted)
+
+
+def _value_problems(name: str, unit: str, volume: Volume) -> list[Problem]:
+    low, high = volume.array.min(), volume.array.max()
+    if not (np.isfinite(low) and np.isfinite(high)):
+        got, wanted, remedy = "NaN or infinite voxels", "numbers", "read it with --allow nonfinite=0"
+        return [Problem(field=name, got=got, wanted=wanted, remedy=remedy, severity="refuse")]
+    if low == high:
+        got, wanted, remedy = f"the one value {low} everywhere", "an image", "is this the right file?"
+        return [Problem(field=name, got=got, wanted=wanted, remedy=remedy, severity="refuse")]
+    if unit == "HU" and low >= 0 and high <= 255:
+        got, wanted = f"values from {low} to {high}", "Hounsfield units"
+        remedy = "it looks windowed for display; use the original series"
+        return [Problem(field=name, got=got, wanted=wanted, remedy=remedy, severity="warn")]
+    return []
+
+
+def _spacing_problems(volume: Volume, wanted: Input) -> list[Problem]:
+    coarsest = max(volume.spacing_mm)
+    limit = 3 * max(wanted.spacing_mm) if wanted.spacing_mm else None
+    if limit is None or coarsest <= limit:
+        return []
+    return [
+        Problem(
+            field="spacing",
+            got=" x ".join(f"{mm:.3g}" for mm in volume.spacing_mm) + " mm",
+            wanted=f"near {' x '.join(f'{mm:.3g}' for mm in wanted.spacing_mm or ())} mm",
+            remedy="expect a worse result: voxels are over three times coarser than in training",
+            severity="warn",
+        )
+    ]
+
+
+def to_json(model: Model) -> dict[str, Any]:
+    """A model's description as plain JSON values; ``from_json`` reads it back."""
+    return typing.cast(dict[str, Any], _plain(model))
+
+
+def from_json(data: Mapping[str, Any]) -> Model:
+    """A model's description from plain JSON values.
+
+    Raises:
+        ContractError: a field is unknown or missing; spacing, orientation, channels, labels,
+            sha256 and licence have no default.
+    """
+    return typing.cast(Model, _build(Model, data, "model"))
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        plain = {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}
+        # A union of two dataclasses (windows or a whole grid) is told apart by its name.
+        return {"kind": type(value).__name__, **plain} if type(value).__name__ in _UNION else plain
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value
+
+
+_UNION = {"Windows", "WholeGrid"}
+
+
+def _build(cls: type[Any], data: Mapping[str, Any], where: str) -> Any:
+    fields = {f.name: f for f in dataclasses.fields(cls) if f.init}
+    hints = typing.get_type_hints(cls)
+    given = {key: value for key, value in data.items() if not (key == "kind" and cls.__name__ in _UNION)}
+    unknown = sorted(set(given) - set(fields))
+    missing = sorted(
+        name
+        for name, f in fields.items()
+        if name not in given and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    )
+    if unknown or missing:
+        raise ContractError(
+            f"{where}: "
+            + "; ".join(
+                part
+                for part in (
+                    f"unknown fields {', '.join(unknown)}" if unknown else "",
+                    f"missing fields {', '.join(missing)}" if missing else "",
+                )
+                if part
+            )
+            + f". A {cls.__name__} has the fields {', '.join(fields)}"
+        )
+    try:
+        return cls(**{key: _typed(hints[key], value, f"{where}.{key}") for key, value in given.items()})
+    except (TypeError, ValueError) as error:
+        raise ContractError(f"{where}: {error}") from error
+
+
+def _typed(kind: Any, value: Any, where: str) -> Any:
+    options = get_args(kind)
+    if get_origin(kind) in (typing.Union, types.UnionType):
+        if value is None and type(None) in options:
+            return None
+        choices = [option for option in options if option is not type(None)]
+        if isinstance(value, Mapping) and "kind" in value:
+            choices = [option for option in choices if option.__name__ == value["kind"]]
+        if not choices:
+            raise ContractError(f"{where}: kind {value['kind']!r} is not one of {sorted(_UNION)}")
+        return _typed(choices[0], value, where)
+    if dataclasses.is_dataclass(kind):
+        return _build(typing.cast(type[Any], kind), value, where)
+    if get_origin(kind) is tuple:
+        items = options[:1] * len(value) if Ellipsis in options else options
+        return tuple(
+            _typed(item, part, f"{where}[{n}]")
+            for n, (item, part) in enumerate(zip(items, value, strict=True))
+        )
+    return value

@@ -1,0 +1,1 @@
+"""Run a network over a volume: windows, stitching, and the way back to labels."""

@@ -1,0 +1,373 @@
+"""Segment a volume with a model: the contract becomes preprocessing, labels come back to the input's grid."""
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from medseg import contract
+from medseg.builtin.steps import largest_piece
+from medseg.errors import ContractError, ResourceError
+from medseg.formats import load
+from medseg.geometry import Undo, crop, fit, reorient, resample
+from medseg.inference.labels import label_map
+from medseg.inference.windows import slide
+from medseg.options import check_options
+from medseg.plugin import Label, Locator, Model, StepUse, WholeGrid, Windows
+from medseg.progress import CancelToken, OnProgress, Progress
+from medseg.provenance import (
+    Stopwatch,
+    describe_environment,
+    describe_input,
+    peak_memory_bytes,
+    spell_seconds,
+)
+from medseg.registry import Registered, Registry, default_registry
+from medseg.segmenter import Segmenter, build
+from medseg.volume import Grid, Volume
+from medseg.weights import load_weights, locate
+
+Source = Volume | str | PathLike[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """Size of one label in a result."""
+
+    label: Label
+    voxels: int
+    ml: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segmentation:
+    """A result: labels on the input's own grid, what they mean, and where they came from.
+
+    Args:
+        labels: label map on the grid of the input.
+        classes: the meaning of each value.
+        provenance: JSON-able record of model, weights, versions, settings, input hash and times.
+        warnings: what did not fit the contract but did not stop the run.
+    """
+
+    labels: Volume
+    classes: tuple[Label, ...]
+    provenance: Mapping[str, Any] = field(repr=False)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """Voxels and mL of each label but the background."""
+        counts = np.bincount(self.labels.array.ravel(), minlength=max(c.value for c in self.classes) + 1)
+        return tuple(
+            Measure(label=c, voxels=int(counts[c.value]), ml=float(counts[c.value]) * self.labels.voxel_ml)
+            for c in self.classes
+            if c.value != 0
+        )
+
+
+def segment(
+    image: Source | Sequence[Source],
+    model: str,
+    *,
+    device: str = "auto",
+    progress: OnProgress | None = None,
+    cancel: CancelToken | None = None,
+    registry: Registry | None = None,
+) -> Segmentation:
+    """Segment one image with an installed model.
+
+    To run one model on many images, ``load_model`` once and call ``LoadedModel.segment``.
+
+    Args:
+        image: a volume or a path; for a model of several channels one of them for each, in order.
+        model: ``plugin:name``, or a short name while it is unique.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        progress: called with a ``Progress`` as the work goes on.
+        cancel: a token to stop it with, from another thread.
+        registry: where to look names up; what is installed, if None.
+
+    Raises:
+        UnknownNameError: no such model is installed.
+        VolumeError: the image is refused by its reader.
+        ContractError: the image is not what the model was made for.
+        WeightsError: the weights are missing or are not the contract's.
+        ResourceError: the device is not there, or memory ran out.
+        Cancelled: the token was cancelled.
+
+    Example:
+        >>> import medseg
+        >>> result = medseg.segment("head.nii.gz", "brain-mask")  # doctest: +SKIP
+        >>> medseg.save(result.labels, "brain.nii.gz")  # doctest: +SKIP
+    """
+    loaded = load_model(model, device=device, registry=registry)
+    return loaded.segment(image, progress=progress, cancel=cancel)
+
+
+def load_model(
+    model: str, *, device: str = "auto", registry: Registry | None = None, within: str = ""
+) -> "LoadedModel":
+    """Build a model, verify and load its weights, and put it on a device, ready for many images.
+
+    Args:
+        model: ``plugin:name`` or a short name.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        registry: where to look names up; what is installed, if None.
+        within: a plugin whose own models go first for a short name.
+    """
+    registry = registry or default_registry()
+    found = registry.find("model", model, within=within)
+    description = cast(Model, found.component)  # the registry checked its class
+    network = build(
+        description.architecture,
+        in_channels=len(description.input.channels),
+        out_channels=len(description.labels),
+        head=description.head,
+        options=description.options,
+        head_options=description.head_options,
+        registry=registry,
+        within=found.plugin,
+    )
+    load_weights(network if description.head else network.backbone, locate(description.weights))
+    locator = description.input.locator
+    return LoadedModel(
+        found=found,
+        description=description,
+        network=network.eval(),
+        device=choose_device(device),
+        registry=registry,
+        locator=load_model(locator.model, device=device, registry=registry, within=found.plugin)
+        if locator
+        else None,
+    )
+
+
+def choose_device(name: str) -> torch.device:
+    """``auto`` (a GPU if there is one), ``cpu``, ``cuda`` or ``cuda:N`` as a device that exists.
+
+    Raises:
+        ResourceError: there is no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = torch.device("meta")
+    count = torch.cuda.device_count()
+    if device.type == "cpu" or (device.type == "cuda" and (device.index or 0) < count):
+        return device
+    raise ResourceError(
+        f"device {name!r}: wanted auto, cpu, cuda or cuda:N; this computer has {count} CUDA devices"
+    )
+
+
+class LoadedModel:
+    """A model with its weights on a device; made by ``load_model``."""
+
+    def __init__(
+        self,
+        *,
+        found: Registered,
+        description: Model,
+        network: Segmenter,
+        device: torch.device,
+        registry: Registry,
+        locator: "LoadedModel | None",
+    ) -> None:
+        self.name = found.full_name
+        self.description = description
+        self._plugin = found.plugin
+        self._network = network.to(device)
+        self._device = device
+        self._registry = registry
+        self._locator = locator
+        self._pre = [self._step(use, "pre") for use in description.input.steps]
+        self._post = [self._step(use, "post") for use in description.post]
+
+    def segment(
+        self,
+        image: Source | Sequence[Source],
+        *,
+        progress: OnProgress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> Segmentation:
+        """Segment one image; see the function ``segment``."""
+        sources = [image] if isinstance(image, Volume | str | PathLike) else list(image)
+        run = _Run(progress=progress, cancel=cancel or CancelToken())
+        with run.stage("read"):
+            volumes = [s if isinstance(s, Volume) else load(s) for s in sources]
+        problems = contract.check(volumes, self.description.input)
+        refused = [str(p) for p in problems if p.severity == "refuse"]
+        if refused:
+            raise ContractError(f"model {self.name} cannot use this input. " + ". ".join(refused))
+        with torch.inference_mode():
+            labels = self._labels(volumes, run)
+        warnings = tuple(str(p) for p in problems)
+        return Segmentation(
+            labels=labels,
+            classes=self.description.labels,
+            warnings=warnings,
+            provenance=self._provenance(volumes, run.watch, warnings),
+        )
+
+    def _labels(self, volumes: Sequence[Volume], run: "_Run") -> Volume:
+        orientation = self.description.input.orientation
+        turned = [reorient(volume, orientation) for volume in volumes]
+        seen, turn_back = [volume for volume, _ in turned], turned[0][1]
+        uncrop: Undo | None = None
+        if self._locator and self.description.input.locator:
+            with run.stage("locate"):
+                # A run of its own: its stages are part of "locate" and are not counted twice.
+                start, stop = self._locator.box(
+                    seen, self.description.input.locator, _Run(progress=None, cancel=run.cancel)
+                )
+            cropped = [crop(volume, start, stop) for volume in seen]
+            seen, uncrop = [volume for volume, _ in cropped], cropped[0][1]
+        logits, grid, bring_back = self._logits(seen, run)
+        with run.stage("restore"):
+            labels = label_map(logits, grid, bring_back, tuple(c.value for c in self.description.labels))
+            labels = uncrop(labels) if uncrop else labels
+        with run.stage("finish"):
+            for step in self._post:
+                labels, _ = step(labels)
+            return turn_back(labels)
+
+    def box(
+        self, volumes: Sequence[Volume], locator: Locator, run: "_Run"
+    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Where this model, as a locator, finds its label: start and stop voxels with the margin.
+
+        Raises:
+            ContractError: it finds nothing.
+        """
+        logits, grid, _ = self._logits(volumes, run)
+        values = [c.value for c in self.description.labels]
+        mask = largest_piece((logits.argmax(0) == values.index(locator.label)).cpu().numpy())
+        if not mask.any():
+            name = next(c.name for c in self.description.labels if c.value == locator.label)
+            raise ContractError(
+                f"the locator {self.name} finds no {name} in this input. Is it the right kind of image, "
+                f"and does its field of view hold it? Intended use: {self.description.intended_use}"
+            )
+        corners = np.argwhere(mask)
+        low, high = corners.min(0), corners.max(0) + 1
+        widen = locator.margin * (high - low)
+        to_voxels = np.linalg.inv(volumes[0].affine) @ grid.affine
+        # Faces of voxels are at half indices in both grids, which are parallel.
+        faces = np.stack([low - widen, high + widen]) - 0.5
+        faces = np.sort(faces @ to_voxels[:3, :3].T + to_voxels[:3, 3], axis=0) + 0.5
+        start = np.clip(np.floor(faces[0] + 1e-6), 0, None).astype(int)
+        stop = np.minimum(np.ceil(faces[1] - 1e-6), volumes[0].shape).astype(int)
+        return tuple(start.tolist()), tuple(stop.tolist())
+
+    def _logits(self, volumes: Sequence[Volume], run: "_Run") -> tuple[Tensor, Grid, Undo]:
+        """Logits (K,*S) on the network's grid, that grid, and the way back to the volumes' grid."""
+        wanted = self.description.input
+        with run.stage("prepare"):
+            prepared = []
+            for volume in volumes:
+                if isinstance(wanted.patch, WholeGrid):
+                    on_grid, bring_back = fit(
+                        volume, wanted.patch.shape, interpolation=wanted.patch.interpolation
+                    )
+                else:
+                    assert wanted.spacing_mm is not None  # windows need a spacing; the kit checks it
+                    on_grid, bring_back = resample(
+                        volume, wanted.spacing_mm, interpolation=wanted.interpolation
+                    )
+                for step in self._pre:
+                    on_grid, _ = step(on_grid)
+                prepared.append(on_grid)
+            # A copy where the array is read-only or turned: torch wants its own, C-ordered memory.
+            arrays = [np.array(v.array, dtype=np.float32, order="C") for v in prepared]
+            image = torch.from_numpy(np.stack(arrays)).to(self._device)
+        with run.stage("network"), self._exceptions():
+            logits = slide(
+                self._network_call(prepared[0]),
+                image,
+                wanted.patch if isinstance(wanted.patch, Windows) else _one_window(wanted.patch),
+                on_window=lambda done, total: run.report("network", done, total),
+                cancel=run.cancel,
+            )
+        return logits, prepared[0].grid, bring_back
+
+    def _network_call(self, volume: Volume) -> Any:
+        def call(image: Tensor) -> Tensor:
+            with torch.autocast("cuda", dtype=torch.float16, enabled=self._device.type == "cuda"):
+                return cast(Tensor, self._network(image, volume.spacing_mm).logits)
+
+        return call
+
+    @contextlib.contextmanager
+    def _exceptions(self) -> Any:
+        try:
+            yield
+        except torch.cuda.OutOfMemoryError as error:
+            raise ResourceError(
+                f"the memory of {self._device} is too small for {self.name}: {error}. Try --device cpu"
+            ) from error
+        except RuntimeError as error:
+            # torch has no class of its own for a failed allocation on the CPU.
+            if "can't allocate memory" not in str(error):
+                raise
+            raise ResourceError(f"memory ran out while running {self.name}: {error}") from error
+
+    def _step(self, use: StepUse, stage: str) -> Any:
+        name, options = use
+        found = self._registry.find("step", name, within=self._plugin)
+        if getattr(found.component, "stage", None) != stage:
+            raise ContractError(f"model {self.name}: step {found.full_name} is not a {stage} step")
+        factory = self._registry.load(found)
+        return factory(**check_options(factory, options, owner=f"step {found.full_name}"))
+
+    def _provenance(
+        self, volumes: Sequence[Volume], watch: Stopwatch, warnings: Sequence[str]
+    ) -> dict[str, Any]:
+        described = contract.to_json(self.description)
+        locator = self._locator
+        return {
+            "model": self.name,
+            "weights_sha256": self.description.weights.sha256,
+            "locator": {"model": locator.name, "weights_sha256": locator.description.weights.sha256}
+            if locator
+            else None,
+            **describe_environment(self._registry, self._device),
+            "settings": {key: described[key] for key in ("architecture", "head", "options", "input", "post")},
+            "labels": {str(c.value): c.name for c in self.description.labels},
+            "input": [describe_input(volume) for volume in volumes],
+            "warnings": list(warnings),
+            "seconds": spell_seconds(watch.seconds),
+            "peak_memory_bytes": peak_memory_bytes(),
+            "intended_use": self.description.intended_use,
+        }
+
+
+class _Run:
+    """One call's progress, cancellation and times."""
+
+    def __init__(self, *, progress: OnProgress | None, cancel: CancelToken) -> None:
+        self.watch = Stopwatch()
+        self.cancel = cancel
+        self._progress = progress
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Any:
+        self.cancel.check()
+        self.report(name, 0, 1)
+        with self.watch.stage(name):
+            yield
+        self.report(name, 1, 1)
+
+    def report(self, stage: str, done: int, total: int) -> None:
+        if self._progress:
+            self._progress(Progress(stage=stage, done=done, total=total))
+
+
+def _one_window(patch: WholeGrid) -> Windows:
+    return Windows(size=patch.shape, overlap=0.0, blend="constant")

@@ -1,0 +1,89 @@
+"""Where a result came from: enough to make it again, and nothing of the patient.
+
+No file name, path, header text or date of the study goes in; the input is named by a hash of its
+voxels and affine.
+"""
+
+import hashlib
+import platform
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+import medseg
+from medseg.registry import Registry
+from medseg.volume import Volume
+
+
+class Stopwatch:
+    """Wall seconds of each stage, in the order in which they first ran."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the time of a ``with`` block to a stage."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+def volume_sha256(volume: Volume) -> str:
+    """sha256 over type, shape, voxels (little-endian, k fastest) and affine of a volume."""
+    array = volume.array.astype(volume.array.dtype.newbyteorder("<"), order="C", copy=False)
+    digest = hashlib.sha256(f"{array.dtype.str} {array.shape}".encode())
+    digest.update(array.data if array.flags.c_contiguous else array.tobytes())
+    digest.update(np.ascontiguousarray(volume.affine, dtype="<f8").data)
+    return digest.hexdigest()
+
+
+def describe_input(volume: Volume) -> dict[str, Any]:
+    """An input's hash, grid and its reader's notes."""
+    return {
+        "sha256": volume_sha256(volume),
+        "shape": list(volume.shape),
+        "spacing_mm": [round(mm, 6) for mm in volume.spacing_mm],
+        "orientation": volume.orientation,
+        "notes": list(volume.notes),
+    }
+
+
+def describe_environment(registry: Registry, device: torch.device) -> dict[str, Any]:
+    """Versions of the core, the plugins and torch, and the device."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    return {
+        "medseg": medseg.__version__,
+        "plugins": registry.versions(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "device": f"{device} ({name})",
+        "threads": torch.get_num_threads(),
+    }
+
+
+def peak_memory_bytes() -> int | None:
+    """Largest resident memory of this process so far; None where the system does not tell."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def spell_seconds(seconds: dict[str, float]) -> dict[str, float]:
+    """Milliseconds are enough for people."""
+    return {stage: round(value, 3) for stage, value in seconds.items()}
+
+
+def collect_notes(volumes: Sequence[Volume]) -> tuple[str, ...]:
+    """The readers' notes of several volumes, each once."""
+    return tuple(dict.fromkeys(note for volume in volumes for note in volume.notes))

@@ -1,0 +1,116 @@
+"""Find a model's weights, prove that they are the right ones, load them strictly.
+
+Only safetensors files are read: nothing that can run code is ever unpickled.
+"""
+
+import hashlib
+import importlib.resources
+import os
+import shutil
+import urllib.request
+from pathlib import Path
+
+import platformdirs
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from medseg.atomic import write_whole
+from medseg.errors import ResourceError, WeightsError
+from medseg.plugin import Weights
+
+
+def locate(weights: Weights) -> Path:
+    """The verified file of some weights, fetched into the cache first if they are a URL.
+
+    Raises:
+        WeightsError: the file is not there, or its size or sha256 is not the contract's.
+        ResourceError: it could not be fetched or stored.
+    """
+    scheme, _, rest = weights.source.partition(":")
+    if scheme == "package":
+        package, _, inner = rest.partition("/")
+        path = Path(str(importlib.resources.files(package))) / inner
+    elif scheme == "file":
+        path = Path(rest).expanduser()
+    elif scheme == "https":
+        path = cache_folder() / f"{weights.sha256}.safetensors"
+        if not path.exists():
+            _fetch(weights, path)
+    else:
+        raise WeightsError(
+            f"weights source {weights.source!r}: wanted package:module/path, file:path or https://..."
+        )
+    if not path.is_file():
+        raise WeightsError(f"weights {weights.source}: there is no file {path}")
+    _verify(path, weights)
+    return path
+
+
+def cache_folder() -> Path:
+    """Where fetched weights are kept; ``MEDSEG_HOME`` moves it."""
+    home = os.environ.get("MEDSEG_HOME")
+    return (Path(home) if home else Path(platformdirs.user_cache_dir("medseg"))) / "weights"
+
+
+def load_weights(module: nn.Module, path: Path) -> None:
+    """Copy a safetensors file into a module, strictly: same names, same shapes, finite numbers.
+
+    Raises:
+        WeightsError: the file is damaged or does not fit; the message lists what differs.
+    """
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path.name} is not a sound safetensors file: {error}") from error
+    wanted = dict(module.state_dict())
+    differences = _differences(tensors, wanted)
+    if differences:
+        shown = "; ".join(differences[:5]) + (
+            f"; and {len(differences) - 5} more" if len(differences) > 5 else ""
+        )
+        raise WeightsError(f"{path.name} does not fit {type(module).__name__}: {shown}")
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise WeightsError(f"{path.name}: tensor {name} holds NaN or infinite numbers")
+    module.load_state_dict(tensors)
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _differences(got: dict[str, Tensor], wanted: dict[str, Tensor]) -> list[str]:
+    found = [f"{name} is missing" for name in wanted if name not in got]
+    found += [f"{name} is not a tensor of the network" for name in got if name not in wanted]
+    found += [
+        f"{name} is {tuple(got[name].shape)}, wanted {tuple(tensor.shape)}"
+        for name, tensor in wanted.items()
+        if name in got and got[name].shape != tensor.shape
+    ]
+    return found
+
+
+def _verify(path: Path, weights: Weights) -> None:
+    size = path.stat().st_size
+    if size != weights.size:
+        raise WeightsError(f"weights {path.name} have {size} bytes, the contract says {weights.size}")
+    found = sha256_of(path)
+    if found != weights.sha256:
+        raise WeightsError(f"weights {path.name} have sha256 {found}, the contract says {weights.sha256}")
+
+
+def _fetch(weights: Weights, path: Path) -> None:
+    def download(part: Path) -> None:
+        with urllib.request.urlopen(weights.source) as reply, part.open("wb") as file:  # noqa: S310  # https only, checked by locate
+            shutil.copyfileobj(reply, file)
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, download, verify=lambda part: _verify(part, weights))
+    except OSError as error:
+        raise ResourceError(
+            f"weights {weights.source} could not be fetched ({error}). Download the file by hand to {path}"
+        ) from error

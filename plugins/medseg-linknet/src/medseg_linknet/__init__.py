@@ -1,0 +1,1 @@
+"""3-D LinkNet for medseg, with the pretrained model ``brain-mask``."""
