@@ -107,6 +107,15 @@ def test_the_ensemble_is_the_mean_of_the_branches_probabilities(image):
     torch.testing.assert_close(network.forward_head(network.forward_features(image)), ensemble)
 
 
+@pytest.mark.parametrize("mode", ["last", "ensemble", "L2"])
+def test_features_for_a_head_are_the_same_in_training_and_after(mode, image):
+    network = supervised(mode=mode)
+    features = network.forward_features(image)
+
+    assert features.shape[1] == network.num_features
+    assert torch.equal(features, network.eval().forward_features(image))
+
+
 def test_the_mode_does_not_change_training(image):
     network = supervised(mode="L1")
     output = network(image)

@@ -19,9 +19,7 @@ from medseg_unets.blocks import (
 )
 
 LINEAR = {2: "bilinear", 3: "trilinear"}
-PASS = (
-    4.0  # sigmoid(4) = 0.98: "gates initially pass features at all locations", section 3; the number is ours
-)
+PASS = 4.0  # sigmoid(4) = 0.98: in the paper gates let everything pass at first; the number is ours
 
 
 class AttentionGate(nn.Module):
@@ -58,7 +56,7 @@ class AttentionGate(nn.Module):
 class AttentionUNet(nn.Module):
     """U-Net whose skips pass through additive gates, in 2-D and 3-D, as in figure 1 of the paper.
 
-    The finest skip is not gated: its features say too little yet (section 3). A gate only multiplies its
+    The finest skip is not gated: its features say too little yet, the paper finds. A gate only multiplies its
     skip, as in the paper's equations; the authors' code has a further convolution after it. MONAI's
     ``AttentionUnet`` gates every level, after bringing g up to the grid of x, and pools by strides.
 

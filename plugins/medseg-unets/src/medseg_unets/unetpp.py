@@ -47,9 +47,10 @@ class UNetPlusPlus(nn.Module):
         deep_supervision: give every branch a head. In training ``forward`` then returns an ``Output``:
             the logits of X^{0,L}, and extras ``side-1`` to ``side-(L-1)`` with those of X^{0,L-1} to X^{0,1},
             all at full resolution.
-        mode: what is computed when not in training. ``last``: X^{0,L}. ``ensemble``: the mean of the
-            branches' probabilities. ``L1`` to ``L4``: the branch X^{0,d} and no node that it does not need.
-            All but ``last`` need deep supervision. It may be set later: ``network.mode = "L2"``.
+        mode: what is computed when not in training, and what the features are. ``last``: X^{0,L}.
+            ``ensemble``: the mean of the branches' probabilities. ``L1`` to ``L4``: the branch X^{0,d} and no
+            node that it does not need. All but ``last`` need deep supervision. It may be set later:
+            ``network.mode = "L2"``.
 
     Raises:
         OptionError: width or depth below 1, or a mode that this network cannot run.
@@ -143,8 +144,8 @@ class UNetPlusPlus(nn.Module):
         return log_probabilities.logsumexp(dim=0) - math.log(len(logits))
 
     def _branches(self) -> list[int]:
-        """The branches d in use, ascending; training always uses the whole network."""
-        if self.training or self.mode == "last":
+        """The branches d in use, ascending."""
+        if self.mode == "last":
             return [self.depth]
         return list(range(1, self.depth + 1)) if self.mode == "ensemble" else [int(self.mode[1:])]
 
