@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from medseg.catalogue import models
     from medseg.errors import (
         Cancelled,
         ContractError,
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
         WeightsError,
     )
     from medseg.formats import load, save
-    from medseg.catalogue import models
     from medseg.predict import LoadedModel, Segmentation, load_model, segment
     from medseg.progress import CancelToken, Progress
     from medseg.segmenter import build

@@ -1,18 +1,19 @@
 """Many cases through one model: find them, name their results, write each whole or not at all."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from medseg.atomic import sweep_stale_parts, write_whole
-from medseg.errors import ContractError, OptionError, VolumeError
+from medseg.errors import ContractError, OptionError, ResourceError, VolumeError
 from medseg.formats import load, save
 from medseg.plugin import Format
 from medseg.predict import LoadedModel, Segmentation
 from medseg.progress import CancelToken, OnProgress
 from medseg.registry import Registry, default_registry
+from medseg.volume import Volume
 
 DEFAULT_SUFFIX = ".nii.gz"
 
@@ -38,11 +39,12 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of a case: a segmentation, or the reason why there is none."""
+    """What became of a case: a segmentation and its files, or the reason why there is none."""
 
     case: Case
     segmentation: Segmentation | None = None
     refusal: str = ""
+    written: tuple[Path, ...] = ()
 
 
 def find_cases(inputs: Sequence[Path], out: Path, *, registry: Registry | None = None) -> list[Case]:
@@ -88,56 +90,74 @@ def run_cases(
     model: LoadedModel,
     *,
     overwrite: bool = False,
-    read_options: dict[str, Any] | None = None,
-    on_segmented: Callable[[Case, Segmentation], None] | None = None,
+    read_options: Mapping[str, Any] | None = None,
+    picture: bool = False,
     progress: OnProgress | None = None,
     cancel: CancelToken | None = None,
 ) -> Iterator[Outcome]:
     """Segment cases one after the other; a refused case does not stop the others.
 
-    For each case the provenance is written first and the label map last, so that no result ever
-    stands without its origin.
+    For each case the label map is written last, so that no result ever stands without its origin.
 
     Args:
         cases: from ``find_cases``.
         model: from ``load_model``.
         overwrite: replace results that exist; otherwise such a case is refused.
         read_options: permissions for the reader.
-        on_segmented: called before the label map is written (to draw a picture, say).
+        picture: also draw each result as PNG.
         progress, cancel: as in ``segment``.
     """
     for folder in {case.target.parent for case in cases}:
-        folder.mkdir(parents=True, exist_ok=True)
+        _make_folder(folder)
         sweep_stale_parts(folder)
     for case in cases:
         try:
+            if case.target.exists() and not overwrite:
+                raise VolumeError(f"{case.target} exists; use --overwrite to replace it")
+            image = load(case.source, **dict(read_options or {}))
+            result = model.segment(image, progress=progress, cancel=cancel)
             yield Outcome(
-                case=case,
-                segmentation=_run(case, model, overwrite, read_options or {}, on_segmented, progress, cancel),
+                case=case, segmentation=result, written=_write(case, image, result, picture=picture)
             )
         except (VolumeError, ContractError) as error:
             yield Outcome(case=case, refusal=str(error))
 
 
-def _run(
-    case: Case,
-    model: LoadedModel,
-    overwrite: bool,  # noqa: FBT001  # private, and named at its only call
-    read_options: dict[str, Any],
-    on_segmented: Callable[[Case, Segmentation], None] | None,
-    progress: OnProgress | None,
-    cancel: CancelToken | None,
-) -> Segmentation:
-    if case.target.exists() and not overwrite:
-        raise VolumeError(f"{case.target} exists; use --overwrite to replace it")
-    image = load(case.source, **read_options)
-    result = model.segment(image, progress=progress, cancel=cancel)
+def expand_folder(path: Path, *, registry: Registry | None = None) -> list[Path]:
+    """A file as it is; of a folder, the files that an installed format reads by their suffix.
+
+    Raises:
+        OptionError: the folder holds none.
+    """
+    suffixes = _suffixes(registry or default_registry())
+    files = _expand(path, suffixes)
+    if not files:
+        raise OptionError(f"no readable file in {path}; looked for {', '.join(suffixes)}")
+    return files
+
+
+def _write(case: Case, image: Volume, result: Segmentation, *, picture: bool) -> tuple[Path, ...]:
+    provenance, drawing = case.beside(".json"), case.beside(".png")
     text = json.dumps(dict(result.provenance), indent=2) + "\n"
-    write_whole(case.beside(".json"), lambda part: part.write_text(text, encoding="utf-8") and None)
-    if on_segmented:
-        on_segmented(case, result)
+    write_whole(provenance, lambda part: _write_text(part, text))
+    if picture:
+        from medseg.picture import draw  # matplotlib is slow to import, and only needed here
+
+        names = ", ".join(m.label.name for m in result.measures[:3])
+        draw(image, result, drawing, title=f"{case.name}: {names}")
     save(result.labels, case.target)
-    return result
+    return (case.target, provenance, *((drawing,) if picture else ()))
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ResourceError(f"cannot make the folder {folder}: {error.strerror}; choose another") from error
 
 
 def _expand(path: Path, suffixes: Sequence[str]) -> list[Path]:

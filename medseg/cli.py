@@ -1,0 +1,269 @@
+"""The command line: arguments to verbs, results to people or to JSON.
+
+Exit status: 0 all done; 1 some cases were refused (a line REFUSED each on standard error); 2 wrong
+usage; 3 the environment fell short. With --json, standard output holds one document and nothing
+else. Everything heavy is imported inside the commands, so that ``medseg --help`` is instant.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+import medseg
+from medseg.errors import (
+    AmbiguousNameError,
+    Cancelled,
+    ContractError,
+    MedsegError,
+    OptionError,
+    UnknownNameError,
+    VolumeError,
+)
+
+REFUSED, USAGE, ENVIRONMENT, INTERRUPTED = 1, 2, 3, 130
+
+FILE = click.Path(path_type=Path)
+EXISTING = click.Path(path_type=Path, exists=True)
+as_json = click.option("--json", "json_", is_flag=True, help="One JSON document on standard output.")
+model_option = click.option(
+    "-m", "--model", required=True, help="A model's name; see: medseg models.", metavar="MODEL"
+)
+device_option = click.option(
+    "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.", metavar="DEVICE"
+)
+allow_option = click.option(
+    "--allow",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Permit what a reader would refuse, such as orientation=sform; the refusal names the key.",
+)
+
+
+class _Commands(click.Group):
+    """Turns medseg's errors into a sentence and the right exit status."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (VolumeError, ContractError) as error:
+            _stop(f"REFUSED {error}", REFUSED)
+        except (OptionError, UnknownNameError, AmbiguousNameError) as error:
+            _stop(f"Error: {error}", USAGE)
+        except (Cancelled, KeyboardInterrupt):
+            _stop("Cancelled; no unfinished result was written.", INTERRUPTED)
+        except MedsegError as error:
+            _stop(f"Error: {error}", ENVIRONMENT)
+
+
+def _stop(message: str, status: int) -> NoReturn:
+    click.echo(message, err=True)
+    sys.exit(status)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(medseg.__version__, prog_name="medseg")
+def main() -> None:
+    """Medical and 3-D image segmentation; models are plugins. Research only, not for clinical use."""
+
+
+@main.command()
+@click.argument("inputs", nargs=-1, required=True, type=EXISTING, metavar="INPUT...")
+@model_option
+@click.option("-o", "--out", required=True, type=FILE, help="A file for one input, else a folder.")
+@device_option
+@allow_option
+@click.option("--picture", is_flag=True, help="Also draw three planes with the outlines, as PNG.")
+@click.option("--overwrite", is_flag=True, help="Replace results that exist.")
+@as_json
+def segment(
+    inputs: tuple[Path, ...],
+    model: str,
+    out: Path,
+    device: str,
+    allow: tuple[str, ...],
+    *,
+    picture: bool,
+    overwrite: bool,
+    json_: bool,
+) -> None:
+    """Segment files, or all readable files of a folder.
+
+    For each case: the label map, and beside it a JSON file that says where it came from.
+    """
+    from medseg.batch import find_cases, run_cases
+    from medseg.options import parse_pairs
+    from medseg.predict import load_model
+    from medseg.report import cases_json, progress_bar, show_case
+
+    cases = find_cases(inputs, out)
+    loaded = load_model(model, device=device)
+    outcomes = []
+    for case in cases:
+        with progress_bar(case.name) as progress:
+            (outcome,) = run_cases(
+                [case],
+                loaded,
+                overwrite=overwrite,
+                read_options=parse_pairs(allow, flag="--allow"),
+                picture=picture,
+                progress=progress,
+            )
+        outcomes.append(outcome)
+        if outcome.segmentation:
+            show_case(outcome, to_stderr=json_)
+        else:
+            click.echo(f"REFUSED {case.name}: {outcome.refusal}", err=True)
+    if json_:
+        _print_json(cases_json(outcomes))
+    sys.exit(0 if all(outcome.segmentation for outcome in outcomes) else REFUSED)
+
+
+@main.command()
+@click.option(
+    "-o", "--out", default="demo-output", show_default=True, type=FILE, help="Folder for the results."
+)
+@device_option
+@as_json
+def demo(out: Path, device: str, *, json_: bool) -> None:
+    """Segment the brain in a real head MRI, and draw it."""
+    from medseg.batch import Case, run_cases
+    from medseg.predict import load_model
+    from medseg.report import cases_json, compare_with_surfaces, progress_bar, show_case
+    from medseg.samples import find_sample
+
+    case = Case(
+        name="s1_t1_head_defaced",
+        source=find_sample("s1_t1_head_defaced.nii.gz"),
+        target=out / "s1_brain.nii.gz",
+    )
+    click.echo("Segmenting the brain in a real T1-weighted head MRI (256 x 256 x 256 voxels).", err=True)
+    with progress_bar(case.name) as progress:
+        (outcome,) = run_cases(
+            [case],
+            load_model("linknet:brain-mask", device=device),
+            overwrite=True,
+            picture=True,
+            progress=progress,
+        )
+    if outcome.segmentation is None:
+        raise VolumeError(outcome.refusal)
+    agreement = compare_with_surfaces(outcome.segmentation, find_sample("s1_surface_gm1_wm2.nii.gz"))
+    show_case(outcome, to_stderr=json_)
+    click.echo(agreement.sentence, err=json_)
+    if json_:
+        _print_json(cases_json([outcome]) | {"agreement": agreement.as_json()})
+
+
+@main.command()
+@click.argument("path", type=EXISTING)
+@click.option("--kind", type=click.Choice(["image", "labels"]), default="image", show_default=True)
+@allow_option
+@as_json
+def info(path: Path, kind: Any, allow: tuple[str, ...], *, json_: bool) -> None:
+    """Say what a volume is, or why it is refused; for a folder, each readable file of it."""
+    from medseg.batch import expand_folder
+    from medseg.options import parse_pairs
+    from medseg.report import describe_volume, show_volume
+
+    rows: list[dict[str, Any]] = []
+    for source in expand_folder(path):
+        row = describe_volume(source, kind=kind, options=parse_pairs(allow, flag="--allow"))
+        rows.append(row)
+        if "refused" in row:
+            click.echo(f"REFUSED {row['refused']}", err=True)
+        elif not json_:
+            show_volume(row)
+    if json_:
+        _print_json({"volumes": rows})
+    sys.exit(REFUSED if any("refused" in row for row in rows) else 0)
+
+
+@main.command()
+@click.argument("source", metavar="IN", type=EXISTING)
+@click.argument("target", metavar="OUT", type=FILE)
+@click.option("--kind", type=click.Choice(["image", "labels"]), default="image", show_default=True)
+@allow_option
+@click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")
+@as_json
+def convert(
+    source: Path, target: Path, kind: Any, allow: tuple[str, ...], *, overwrite: bool, json_: bool
+) -> None:
+    """Read any readable volume and write it as NIfTI or another format, with a fresh header."""
+    from medseg.formats import load, save
+    from medseg.options import parse_pairs
+    from medseg.report import volume_json
+
+    if target.exists() and not overwrite:
+        raise OptionError(f"{target} exists; use --overwrite to replace it")
+    if target.exists() and target.samefile(source):
+        raise OptionError(f"{target} is the input; choose another name")
+    volume = load(source, kind=kind, **parse_pairs(allow, flag="--allow"))
+    save(volume, target)
+    for note in volume.notes:
+        click.echo(f"note: {note}", err=True)
+    if json_:
+        _print_json({"written": str(target), **volume_json(volume)})
+    else:
+        click.echo(f"{target}: {volume.kind}, {volume.array.dtype}, {volume.grid!r}")
+
+
+@main.command()
+@click.option("--all", "all_", is_flag=True, help="Also models that only serve others, such as locators.")
+@as_json
+def models(*, all_: bool, json_: bool) -> None:
+    """List the installed pretrained models."""
+    from medseg.catalogue import models as installed_models
+    from medseg.listing import models_json, show_models
+
+    installed = installed_models(hidden=all_)
+    if json_:
+        _print_json(models_json(installed))
+    else:
+        show_models(installed)
+
+
+@main.group()
+def plugin() -> None:
+    """Look at the installed plugins."""
+
+
+@plugin.command(name="list")
+@click.option("--kind", help="Only components of this kind, such as head.")
+@as_json
+def list_plugins(kind: str | None, *, json_: bool) -> None:
+    """List the installed plugins and what they offer; broken ones with their reason."""
+    from medseg.listing import plugins_json, show_plugins
+    from medseg.plugin import KINDS
+    from medseg.registry import default_registry
+
+    if kind is not None and kind not in KINDS:
+        raise OptionError(f"there is no kind {kind!r}; there are {', '.join(KINDS)}")
+    registry = default_registry()
+    if json_:
+        _print_json(plugins_json(registry, kind))
+    else:
+        show_plugins(registry, kind)
+    for record in registry.failures:
+        line = f"{record.name} ({record.distribution} {record.version}) {record.status}: {record.reason}"
+        click.echo(line, err=True)
+
+
+@main.command()
+@as_json
+def doctor(*, json_: bool) -> None:
+    """Check this installation: versions, devices, folders, and every plugin with its traceback."""
+    from medseg.diagnosis import diagnose, show_diagnosis
+
+    diagnosis = diagnose()
+    if json_:
+        _print_json(diagnosis)
+    else:
+        show_diagnosis(diagnosis)
+    sys.exit(0 if not diagnosis["problems"] else REFUSED)
+
+
+def _print_json(document: Any) -> None:
+    click.echo(json.dumps(document, indent=2))

@@ -1,0 +1,94 @@
+"""What is installed, as tables for people and as JSON; imports nothing heavy."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from medseg.plugin import Model
+from medseg.registry import Registry
+
+
+def plugins_json(registry: Registry, kind: str | None = None) -> dict[str, Any]:
+    """Each plugin with its status and components."""
+    return {
+        "plugins": [
+            {
+                "name": record.name,
+                "distribution": record.distribution,
+                "version": record.version,
+                "status": record.status,
+                "reason": record.reason,
+                "components": [
+                    {
+                        "kind": found.kind,
+                        "name": found.full_name,
+                        "factory": found.component.factory,
+                        "summary": found.component.summary,
+                        "reference": found.component.reference,
+                    }
+                    for found in record.components
+                    if kind in (None, found.kind)
+                ],
+            }
+            for record in registry.records
+        ]
+    }
+
+
+def show_plugins(registry: Registry, kind: str | None = None) -> None:
+    """A table of plugins, or of the components of one kind."""
+    if kind is not None:
+        rows = [(found.full_name, found.component.summary) for found in registry.components(kind)]
+        _print_table([kind, "what it is"], rows)
+        return
+    rows = []
+    for record in registry.records:
+        counts = Counter(found.kind for found in record.components)
+        offers = ", ".join(f"{n} {word}{'s' if n > 1 else ''}" for word, n in counts.items())
+        rows.append((record.name, f"{record.distribution} {record.version}", record.status, offers))
+    _print_table(["plugin", "distribution", "status", "offers"], rows)
+
+
+def models_json(models: Mapping[str, Model]) -> dict[str, Any]:
+    """The contract of each model."""
+    from medseg.contract import to_json
+
+    return {"models": [{"full_name": name, **to_json(model)} for name, model in models.items()]}
+
+
+def show_models(models: Mapping[str, Model]) -> None:
+    """A table of models, or what to do if there are none."""
+    if not models:
+        Console(stderr=True).print(
+            "No model is installed. Models come as plugins, for example: pip install medseg-linknet"
+        )
+        return
+    rows = [
+        (
+            name,
+            " + ".join(dict.fromkeys(channel.modality for channel in model.input.channels)),
+            _some(label.name for label in model.labels if label.value != 0),
+            model.weights.licence,
+            model.summary,
+        )
+        for name, model in models.items()
+    ]
+    _print_table(["model", "input", "labels", "licence", "what it is"], rows)
+
+
+def _some(names: Any) -> str:
+    names = list(names)
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+
+
+def _print_table(headings: list[str], rows: list[tuple[str, ...]]) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))  # Text: names are never taken for markup
+    Console().print(table)

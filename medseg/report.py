@@ -1,0 +1,166 @@
+"""Results and volumes, as tables for people and as JSON."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from medseg import progress as events
+from medseg.batch import Outcome
+from medseg.errors import VolumeError
+from medseg.formats import load
+from medseg.predict import Segmentation
+from medseg.provenance import volume_sha256
+from medseg.volume import Kind, Volume
+
+
+def show_case(outcome: Outcome, *, to_stderr: bool = False) -> None:
+    """A table of one result's labels, and what it took."""
+    result = outcome.segmentation
+    assert result is not None  # refused cases have a line of their own
+    console = Console(stderr=to_stderr, highlight=False)
+    table = Table(title=Text(outcome.case.name, style="bold"), title_justify="left", box=None, pad_edge=False)
+    table.add_column("label")
+    table.add_column("volume", justify="right")
+    table.add_column("voxels", justify="right")
+    for measure in result.measures:
+        table.add_row(Text(measure.label.name), f"{measure.ml:,.1f} mL", f"{measure.voxels:,}")
+    console.print(table)
+    seconds = sum(result.provenance["seconds"].values())
+    memory = result.provenance["peak_memory_bytes"]
+    peak = f", peak memory {memory / 1e9:.2f} GB" if memory else ""
+    console.print(Text(f"{seconds:.1f} s on {result.provenance['device']}{peak}"))
+    for warning in result.warnings:
+        console.print(Text(f"warning: {warning}", style="yellow"))
+    for path in outcome.written:
+        console.print(Text(f"wrote {path}"), soft_wrap=True)
+
+
+def cases_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """All outcomes, refused ones with their reason."""
+    return {"cases": [_case_json(outcome) for outcome in outcomes]}
+
+
+def _case_json(outcome: Outcome) -> dict[str, Any]:
+    result = outcome.segmentation
+    if result is None:
+        return {"case": outcome.case.name, "status": "refused", "reason": outcome.refusal}
+    return {
+        "case": outcome.case.name,
+        "status": "done",
+        "written": [str(path) for path in outcome.written],
+        "labels": [
+            {"value": m.label.value, "name": m.label.name, "voxels": m.voxels, "ml": round(m.ml, 4)}
+            for m in result.measures
+        ],
+        "warnings": list(result.warnings),
+        "provenance": dict(result.provenance),
+    }
+
+
+@contextmanager
+def progress_bar(name: str) -> Iterator[events.OnProgress | None]:
+    """A progress bar on standard error while the block runs; None where nobody watches."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(name)
+
+        def update(event: events.Progress) -> None:
+            bar.update(task, description=f"{name}: {event.stage}", completed=event.done, total=event.total)
+
+        yield update
+
+
+def describe_volume(source: Path, *, kind: Kind, options: dict[str, str]) -> dict[str, Any]:
+    """What a file holds, or under ``refused`` why it is not read."""
+    try:
+        return {"file": source.name, **volume_json(load(source, kind=kind, **options))}
+    except VolumeError as error:
+        return {"file": source.name, "refused": str(error)}
+
+
+def volume_json(volume: Volume) -> dict[str, Any]:
+    """Grid, type, range and notes of a volume."""
+    values = volume.array
+    described: dict[str, Any] = {
+        "kind": volume.kind,
+        "type": str(values.dtype),
+        "shape": list(volume.shape),
+        "spacing_mm": [round(mm, 6) for mm in volume.spacing_mm],
+        "orientation": volume.orientation,
+        "affine": volume.affine.tolist(),
+        "range": [values.min().item(), values.max().item()],
+        "sha256": volume_sha256(volume),
+        "notes": list(volume.notes),
+    }
+    if volume.kind == "labels":
+        present, counts = np.unique(values, return_counts=True)
+        described["labels"] = {str(label): int(n) for label, n in zip(present, counts, strict=True)}
+    return described
+
+
+def show_volume(described: dict[str, Any]) -> None:
+    """Print what ``describe_volume`` found."""
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    size = " x ".join(map(str, described["shape"]))
+    spacing = " x ".join(f"{mm:g}" for mm in described["spacing_mm"])
+    console.print(described["file"], style="bold")
+    console.print(
+        f"  {described['kind']}, {size} voxels of {spacing} mm, {described['orientation']}, "
+        f"{described['type']} from {described['range'][0]:g} to {described['range'][1]:g}"
+    )
+    if "labels" in described:
+        shown = ", ".join(f"{label}: {n:,}" for label, n in list(described["labels"].items())[:20])
+        console.print(f"  voxels of each label: {shown}")
+    for note in described["notes"]:
+        console.print(f"  note: {note}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """How a brain mask agrees with the cerebrum of FreeSurfer surfaces.
+
+    Args:
+        covered: fraction of the surfaces' voxels that the mask holds.
+        dice: of the mask and those voxels.
+        reference_ml: volume of those voxels.
+    """
+
+    covered: float
+    dice: float
+    reference_ml: float
+
+    def as_json(self) -> dict[str, float]:
+        """The three numbers."""
+        return asdict(self)
+
+    @property
+    def sentence(self) -> str:
+        """For people, with the reason why this Dice cannot be 1."""
+        return (
+            f"The mask holds {self.covered:.2%} of the cerebrum inside this subject's FreeSurfer surfaces "
+            f"({self.reference_ml:,.1f} mL); Dice {self.dice:.3f}, below 1 by nature, since a brain mask also "
+            "holds cerebellum, brain stem and CSF."
+        )
+
+
+def compare_with_surfaces(result: Segmentation, labels: Path) -> Agreement:
+    """Compare a brain mask with a label map of grey and white matter on the same grid."""
+    mask, truth = result.labels.array > 0, load(labels, kind="labels").array > 0
+    both = int((mask & truth).sum())
+    return Agreement(
+        covered=both / int(truth.sum()),
+        dice=2 * both / (int(mask.sum()) + int(truth.sum())),
+        reference_ml=float(truth.sum()) * result.labels.voxel_ml,
+    )

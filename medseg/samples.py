@@ -1,0 +1,22 @@
+"""The sample volumes of a source checkout: ``sample_volumes/`` beside the package."""
+
+from pathlib import Path
+
+from medseg.errors import ResourceError
+
+FOLDER = Path(__file__).parent.parent / "sample_volumes"
+
+
+def find_sample(name: str) -> Path:
+    """The path of a sample file.
+
+    Raises:
+        ResourceError: this installation has no samples.
+    """
+    path = FOLDER / name
+    if not path.exists():
+        raise ResourceError(
+            f"there is no sample {name} in {FOLDER}: samples come with a source checkout, not with the wheel. "
+            "Clone the repository, or use a volume of your own: medseg segment head.nii.gz -m brain-mask -o out"
+        )
+    return path
