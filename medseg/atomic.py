@@ -65,7 +65,7 @@ def write_whole(
         if verify is not None:
             verify(part)
         part.replace(path)
-        _force_folder_to_disk(path.parent)
+        _force_name_to_disk(path)
     except OSError as error:
         _remove(part)
         raise _explained(path, error) from error
@@ -111,16 +111,18 @@ def _force_to_disk(path: Path) -> None:
         os.close(descriptor)
 
 
-def _force_folder_to_disk(folder: Path) -> None:
+def _force_name_to_disk(path: Path) -> None:
     if os.name == "nt":
         return  # Windows offers no handle to a folder; its rename is journalled
-    descriptor = os.open(folder, os.O_RDONLY)
+    descriptor = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     except OSError as error:
         # Some network file systems have no such call for folders; the file itself is safe by then.
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
+            raise ResourceError(
+                f"{path} was written, but the disk did not confirm its name ({error.strerror}); check the disk"
+            ) from error
     finally:
         os.close(descriptor)
 

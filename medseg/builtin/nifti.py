@@ -75,7 +75,13 @@ def read(
             else:
                 array, rest_notes = _read_stored(stream, header, skip=header.offset - header.size)
         array, value_notes = _values(array, header, kind=kind, nonfinite=nonfinite)
-        notes = _name_notes(path, gzipped=gzipped) + header.notes + placement.notes + rest_notes + value_notes
+        notes = (
+            _name_notes(voxel_path, gzipped=gzipped)
+            + header.notes
+            + placement.notes
+            + rest_notes
+            + value_notes
+        )
         volume = Volume(array, placement.affine, kind, notes)
         return straighten(volume) if placement.sheared else volume
     except (VolumeError, OptionError, ResourceError) as error:
@@ -113,7 +119,7 @@ def _read_stored(stream: io.RawIOBase, header: Header, *, skip: int) -> tuple[Vo
     rest = discard(stream, at_most=header.voxel_bytes + 1)
     if rest > header.voxel_bytes:
         raise VolumeError(
-            f"the header declares {header.voxel_bytes:,} bytes of voxels, and more than that again follow: it does "
+            f"the header declares {header.voxel_bytes:,} bytes of voxels, and more than that follow: it does "
             "not describe all that the file holds. Save the volume that you need as a file of its own"
         )
     stored = content.view(header.dtype)

@@ -79,10 +79,10 @@ def find_pair(path: Path) -> tuple[Path, Path]:
     stem, suffix = plain[:-4], plain[-4:].lower()
     if suffix not in (".hdr", ".img"):
         return path, path
-    other = ".img" if suffix == ".hdr" else ".hdr"
+    other, gz = (".img" if suffix == ".hdr" else ".hdr"), ".gz"
     if plain[-4:].isupper():
-        other = other.upper()
-    ends = (".gz", "") if plain != name else ("", ".gz")
+        other, gz = other.upper(), gz.upper()
+    ends = (gz, "") if plain != name else ("", gz)
     candidates = [path.with_name(stem + other + end) for end in ends]
     found = next((candidate for candidate in candidates if candidate.is_file()), None)
     if found is None:

@@ -56,7 +56,7 @@ def discard(stream: io.RawIOBase, *, at_most: int) -> int:
             got = stream.readinto(buffer[: at_most - count])
         except EOFError:
             raise VolumeError(
-                f"the gzip stream is cut and its checksum missing; copy or download the file again"
+                "the gzip stream is cut and its checksum missing; copy or download the file again"
             ) from None
         if not got:
             break

@@ -18,7 +18,9 @@ from medseg.errors import OptionError, ResourceError, VolumeError
 from medseg.volume import MAX_VOXELS_PER_AXIS, Volume, Voxels, corner_distance_mm, smallest_integer_type
 
 _GZIP = 31  # zlib's wbits for a gzip header, which then holds neither time nor name
-_LEVEL = 1  # level 6 takes four times as long and saves a tenth
+# On real heads, chests and label maps, level 6 takes 2 to 3 times as long for 0 to 13 % fewer bytes, and
+# level 1 is a quarter faster for 2 to 50 % more.
+_LEVEL = 4
 _ALIGNED = 2  # the code for "the coordinates of another file", true of everything that is derived from one
 _SLAB_BYTES = 1 << 22
 _NO_EXTENSION = bytes(4)
