@@ -121,7 +121,7 @@ def _force_name_to_disk(path: Path) -> None:
         # Some network file systems have no such call for folders; the file itself is safe by then.
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):
             raise ResourceError(
-                f"{path} was written, but the disk did not confirm its name ({error.strerror}); check the disk"
+                f"{path} was written, but the disk did not confirm its name: {error.strerror}; check it"
             ) from error
     finally:
         os.close(descriptor)
