@@ -111,16 +111,17 @@ def run_cases(
         _make_folder(folder)
         sweep_stale_parts(folder)
     for case in cases:
+        if case.target.exists() and not overwrite:
+            yield Outcome(case=case, refusal=f"{case.target} exists; use --overwrite to replace it")
+            continue
         try:
-            if case.target.exists() and not overwrite:
-                raise VolumeError(f"{case.target} exists; use --overwrite to replace it")
             image = load(case.source, **dict(read_options or {}))
             result = model.segment(image, progress=progress, cancel=cancel)
-            yield Outcome(
-                case=case, segmentation=result, written=_write(case, image, result, picture=picture)
-            )
+            written = _write(case, image, result, picture=picture)
         except (VolumeError, ContractError) as error:
             yield Outcome(case=case, refusal=str(error))
+        else:
+            yield Outcome(case=case, segmentation=result, written=written)
 
 
 def expand_folder(path: Path, *, registry: Registry | None = None) -> list[Path]:

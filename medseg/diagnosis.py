@@ -50,9 +50,8 @@ def show_diagnosis(diagnosis: dict[str, Any]) -> None:
     for title in ("libraries", "plugins"):
         console.print(f"{title:16} {', '.join(f'{k} {v}' for k, v in diagnosis[title].items())}")
     for problem in diagnosis["problems"]:
-        console.print(
-            f"\n{problem['status'].upper()}  {problem['plugin']} ({problem['distribution']}): {problem['reason']}"
-        )
+        who = f"{problem['plugin']} ({problem['distribution']})"
+        console.print(f"\n{problem['status'].upper()}  {who}: {problem['reason']}")
         console.print(problem["traceback"])
     console.print(
         f"\n{len(diagnosis['problems'])} problems found" if diagnosis["problems"] else "\nno problems found"

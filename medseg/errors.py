@@ -54,5 +54,5 @@ class ResourceError(MedsegError):
     """The environment fell short: disk, memory, device, or a package that is not installed."""
 
 
-class Cancelled(MedsegError):
+class Cancelled(MedsegError):  # noqa: N818  # it is no error: the caller asked for it
     """The work was cancelled through its token; nothing was written."""

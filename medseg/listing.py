@@ -1,7 +1,7 @@
 """What is installed, as tables for people and as JSON; imports nothing heavy."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -42,10 +42,10 @@ def plugins_json(registry: Registry, kind: str | None = None) -> dict[str, Any]:
 def show_plugins(registry: Registry, kind: str | None = None) -> None:
     """A table of plugins, or of the components of one kind."""
     if kind is not None:
-        rows = [(found.full_name, found.component.summary) for found in registry.components(kind)]
-        _print_table([kind, "what it is"], rows)
+        found = registry.components(kind)
+        _print_table([kind, "what it is"], [(f.full_name, f.component.summary) for f in found])
         return
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for record in registry.records:
         counts = Counter(found.kind for found in record.components)
         offers = ", ".join(f"{n} {word}{'s' if n > 1 else ''}" for word, n in counts.items())
@@ -80,12 +80,12 @@ def show_models(models: Mapping[str, Model]) -> None:
     _print_table(["model", "input", "labels", "licence", "what it is"], rows)
 
 
-def _some(names: Any) -> str:
-    names = list(names)
-    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+def _some(names: Iterable[str]) -> str:
+    known = list(names)
+    return ", ".join(known[:4]) + (f" and {len(known) - 4} more" if len(known) > 4 else "")
 
 
-def _print_table(headings: list[str], rows: list[tuple[str, ...]]) -> None:
+def _print_table(headings: list[str], rows: Sequence[tuple[str, ...]]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:
         table.add_column(heading, overflow="fold")

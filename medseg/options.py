@@ -85,13 +85,13 @@ def check_options(factory: Callable[..., Any], given: Mapping[str, Any], *, owne
     return checked
 
 
-def parse_pairs(pairs: tuple[str, ...], *, flag: str) -> dict[str, str]:
+def parse_pairs(pairs: tuple[str, ...], *, flag: str) -> dict[str, Any]:
     """Read ``("width=32", "norm=batch")`` into a dictionary.
 
     Raises:
         OptionError: a pair has no equals sign.
     """
-    parsed = {}
+    parsed: dict[str, Any] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:

@@ -21,9 +21,9 @@ BACKGROUND, TEXT, FAINT = "#0b0e14", "#e8eaf0", "#8b93a7"
 
 # Title, axis that is cut, axes shown across and up, letters at the left, right, top and bottom.
 _PLANES = (
-    ("Axial", 2, (0, 1), "RLAP"),
-    ("Coronal", 1, (0, 2), "RLSI"),
-    ("Sagittal", 0, (1, 2), "APSI"),
+    ("Axial", 2, (0, 1), ("R", "L", "A", "P")),
+    ("Coronal", 1, (0, 2), ("R", "L", "S", "I")),
+    ("Sagittal", 0, (1, 2), ("A", "P", "S", "I")),
 )
 
 
@@ -37,7 +37,12 @@ def draw(image: Volume, result: Segmentation, path: str | Path, *, title: str = 
         title: a line above the planes; the labels and their volumes stand below them.
     """
     figure = _figure(image, result, title)
-    write_whole(path, lambda part: FigureCanvasAgg(figure).print_png(str(part)))
+    write_whole(path, lambda part: _save(figure, part))
+
+
+def _save(figure: Figure, path: Path) -> None:
+    FigureCanvasAgg(figure)  # no window system, whatever the user has configured
+    figure.savefig(path, format="png")
 
 
 def _figure(image: Volume, result: Segmentation, title: str) -> Figure:
@@ -102,7 +107,7 @@ def _outline(
     axes.contour(x, y, level, levels=[0.5], colors=[label.colour], linewidths=1.8)
 
 
-def _letter(axes: Axes, letters: str) -> None:
+def _letter(axes: Axes, letters: tuple[str, str, str, str]) -> None:
     left, right, top, bottom = letters
     for letter, x, y in ((left, 0.02, 0.5), (right, 0.98, 0.5), (top, 0.5, 0.975), (bottom, 0.5, 0.025)):
         axes.text(x, y, letter, transform=axes.transAxes, color=TEXT, fontsize=12, ha="center", va="center")

@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -201,7 +202,7 @@ class LoadedModel:
         sources = [image] if isinstance(image, Volume | str | PathLike) else list(image)
         run = _Run(progress=progress, cancel=cancel or CancelToken())
         with run.stage("read"):
-            volumes = [s if isinstance(s, Volume) else load(s) for s in sources]
+            volumes = [s if isinstance(s, Volume) else load(Path(s)) for s in sources]
         problems = contract.check(volumes, self.description.input)
         refused = [str(p) for p in problems if p.severity == "refuse"]
         if refused:

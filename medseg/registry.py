@@ -62,11 +62,11 @@ class PluginRecord:
         self.components = []
 
 
-class _BadPlugin(Exception):
+class _BadPluginError(Exception):
     """A plugin whose module loads but breaks the rules; the message is the reason in its row."""
 
 
-class _WrongVersion(_BadPlugin):
+class _WrongVersionError(_BadPluginError):
     """A plugin written for another version of the plugin API."""
 
 
@@ -115,23 +115,14 @@ class Registry:
             return  # one distribution seen twice on sys.path (an editable one, say) is one plugin
         self.records.append(record)
         try:
-            if holder:
-                raise _BadPlugin(
-                    f"the plugin name {entry.name!r} is already taken by {holder.distribution} "
-                    f"{holder.version}; uninstall one of the two"
-                )
-            if not api.NAME.fullmatch(entry.name):
-                raise _BadPlugin(
-                    f"the entry point name {entry.name!r} is not allowed: use lower-case letters and "
-                    "digits, joined by single hyphens, beginning with a letter"
-                )
+            _check_name(entry.name, holder)
             record.components = _components(entry.name, entry.load())
         # SystemExit too: a plugin that calls exit() at import would end the program that lists it.
         except (Exception, SystemExit) as error:
             if strict:
                 raise
-            if isinstance(error, _BadPlugin):
-                status: Status = "incompatible" if isinstance(error, _WrongVersion) else "failed"
+            if isinstance(error, _BadPluginError):
+                status: Status = "incompatible" if isinstance(error, _WrongVersionError) else "failed"
                 record.fail("refused" if holder else status, str(error))
             else:
                 record.fail("failed", _describe(error), error)
@@ -169,9 +160,9 @@ class Registry:
             raise AmbiguousNameError(
                 f"{kind} {name!r} is offered by {len(matches)} plugins; say which: {offers}"
             )
-        raise UnknownNameError(f"no {kind} {name!r}. {self._advice(kind, name, everything)}")
+        raise UnknownNameError(f"no {kind} {name!r}. {self._advice(name, everything)}")
 
-    def _advice(self, kind: str, name: str, everything: list[Registered]) -> str:
+    def _advice(self, name: str, everything: list[Registered]) -> str:
         names = [r.full_name for r in everything if not getattr(r.component, "hidden", False)]
         near = difflib.get_close_matches(name, names + [n.split(":")[1] for n in names], n=1)
         advice = f"Did you mean {near[0]}? " if near else ""
@@ -216,6 +207,19 @@ def default_registry() -> Registry:
     return Registry.discover()
 
 
+def _check_name(name: str, holder: PluginRecord | None) -> None:
+    if holder:
+        raise _BadPluginError(
+            f"the plugin name {name!r} is already taken by {holder.distribution} {holder.version}; "
+            "uninstall one of the two"
+        )
+    if not api.NAME.fullmatch(name):
+        raise _BadPluginError(
+            f"the entry point name {name!r} is not allowed: use lower-case letters and digits, joined by "
+            "single hyphens, beginning with a letter"
+        )
+
+
 def _components(name: str, module: ModuleType | Any) -> list[Registered]:
     """Call each hook of one plugin on its own; all or nothing."""
     _check_version(module)
@@ -228,11 +232,11 @@ def _components(name: str, module: ModuleType | Any) -> list[Registered]:
         for implementation in getattr(manager.hook, hook).get_hookimpls():
             for component in _called(hook, implementation.function):
                 if not isinstance(component, cls):
-                    raise _BadPlugin(
+                    raise _BadPluginError(
                         f"{hook} returned {component!r}, which is not a medseg.plugin.{cls.__name__}"
                     )
                 if any(r.kind == kind and r.component.name == component.name for r in registered):
-                    raise _BadPlugin(f"{hook} offers the name {component.name!r} twice")
+                    raise _BadPluginError(f"{hook} offers the name {component.name!r} twice")
                 registered.append(Registered(component=component, kind=kind, plugin=name))
     return registered
 
@@ -240,20 +244,20 @@ def _components(name: str, module: ModuleType | Any) -> list[Registered]:
 def _called(hook: str, function: Any) -> Iterator[Any]:
     result = function()
     if not isinstance(result, Iterable):
-        raise _BadPlugin(f"{hook} returned {result!r}; it must return or yield descriptions")
+        raise _BadPluginError(f"{hook} returned {result!r}; it must return or yield descriptions")
     yield from result
 
 
 def _check_version(module: ModuleType | Any) -> None:
     version = getattr(module, "MEDSEG_API", None)
     if version is None:
-        raise _WrongVersion(
+        raise _WrongVersionError(
             f"it does not say which plugin API it was written for; add MEDSEG_API = "
             f"{api.API_VERSION} to {getattr(module, '__name__', module)!s}"
         )
     if version != api.API_VERSION:
         remedy = "upgrade medseg" if version > api.API_VERSION else "upgrade the plugin"
-        raise _WrongVersion(
+        raise _WrongVersionError(
             f"it was written for plugin API {version}, this medseg speaks {api.API_VERSION}: {remedy}"
         )
 

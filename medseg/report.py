@@ -82,7 +82,7 @@ def progress_bar(name: str) -> Iterator[events.OnProgress | None]:
         yield update
 
 
-def describe_volume(source: Path, *, kind: Kind, options: dict[str, str]) -> dict[str, Any]:
+def describe_volume(source: Path, *, kind: Kind, options: dict[str, Any]) -> dict[str, Any]:
     """What a file holds, or under ``refused`` why it is not read."""
     try:
         return {"file": source.name, **volume_json(load(source, kind=kind, **options))}
@@ -150,8 +150,8 @@ class Agreement:
         """For people, with the reason why this Dice cannot be 1."""
         return (
             f"The mask holds {self.covered:.2%} of the cerebrum inside this subject's FreeSurfer surfaces "
-            f"({self.reference_ml:,.1f} mL); Dice {self.dice:.3f}, below 1 by nature, since a brain mask also "
-            "holds cerebellum, brain stem and CSF."
+            f"({self.reference_ml:,.1f} mL); Dice {self.dice:.3f}, below 1 by nature, since a brain mask "
+            "also holds cerebellum, brain stem and CSF."
         )
 
 

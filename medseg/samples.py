@@ -16,7 +16,7 @@ def find_sample(name: str) -> Path:
     path = FOLDER / name
     if not path.exists():
         raise ResourceError(
-            f"there is no sample {name} in {FOLDER}: samples come with a source checkout, not with the wheel. "
-            "Clone the repository, or use a volume of your own: medseg segment head.nii.gz -m brain-mask -o out"
+            f"there is no sample {name} in {FOLDER}: samples come with a source checkout, not with the "
+            "wheel. Clone the repository, or use your own: medseg segment head.nii.gz -m brain-mask -o out"
         )
     return path

@@ -23,8 +23,8 @@ SAMPLES = {
     ),
     "s1_surface_gm1_wm2.nii.gz": (
         (
-            "labels of s1_t1_head_defaced: cerebral grey matter (1) and everything inside the white surface (2), "
-            "voxelised from FreeSurfer surfaces; no cerebellum, no CSF. Held-out test subject: never train on it"
+            "labels of s1_t1_head_defaced: cerebral grey matter (1) and all inside the white surface (2), "
+            "voxelised from FreeSurfer surfaces; no cerebellum, no CSF. Held-out test: never train on it"
         ),
         "pycortex 1.4.0, surfaces of the same subject",
         "BSD-2-Clause",

@@ -1,6 +1,7 @@
 """What the core offers through its own hooks. This module imports nothing heavy."""
 
 from collections.abc import Iterator
+from typing import Literal
 
 from medseg.plugin import Format, Step, hookimpl
 
@@ -24,7 +25,7 @@ def medseg_formats() -> Iterator[Format]:
 @hookimpl
 def medseg_steps() -> Iterator[Step]:
     """Intensities before the network, pieces and holes after it."""
-    for stage, name, summary in (
+    stages: tuple[tuple[Literal["pre", "post"], str, str], ...] = (
         ("pre", "clip", "Limit values to a range"),
         ("pre", "clip-percentiles", "Limit values to two percentiles of the volume"),
         ("pre", "zscore", "Zero mean, unit standard deviation"),
@@ -32,6 +33,7 @@ def medseg_steps() -> Iterator[Step]:
         ("pre", "rescale", "Map minimum and maximum to two numbers"),
         ("post", "largest-component", "Keep the largest piece of each label"),
         ("post", "fill-holes", "Fill enclosed background, label by label"),
-    ):
+    )
+    for stage, name, summary in stages:
         factory = f"medseg.builtin.steps:{name.replace('-', '_')}"
         yield Step(name=name, factory=factory, summary=summary, stage=stage)
