@@ -168,11 +168,15 @@ def _replace_nonfinite(array: Voxels, replacement: str) -> tuple[str, ...]:
             f"it holds {found}; wanted numbers. To replace them all by 0, say, use --allow nonfinite=0"
         )
     try:
-        value = float(replacement)
+        with np.errstate(over="ignore"):
+            value = float(array.dtype.type(replacement))  # 1e39 is infinite in float32
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise OptionError(f"--allow nonfinite={replacement}: wanted a finite number, such as 0 or -1024")
+        raise OptionError(
+            f"--allow nonfinite={replacement}: wanted a number that is finite in "
+            f"{array.dtype.name}, such as 0 or -1024"
+        )
     array[bad] = value
     return (f"{found} were replaced by {value:g}.",)
 

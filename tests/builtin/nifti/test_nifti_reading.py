@@ -293,8 +293,9 @@ def test_nonfinite_voxels_are_replaced_on_request_and_counted(nifti_file, ramp):
     volume = read(path, nonfinite="-1024")
     assert volume.array[0, 0].tolist() == [-1024, -1024, -1024, 3, 4]
     assert volume.notes == ("1 NaN and 2 infinite voxels were replaced by -1024.",)
-    with pytest.raises(OptionError, match="--allow nonfinite=nan: wanted a finite number"):
-        read(path, nonfinite="nan")
+    for value in ("nan", "air", "1e39"):
+        with pytest.raises(OptionError, match=f"--allow nonfinite={value}: wanted a number that is finite"):
+            read(path, nonfinite=value)
 
 
 def test_values_that_overflow_when_scaled_are_refused(nifti_file, ramp):
