@@ -13,7 +13,7 @@ LOSSES: tuple[Loss, ...] = (
         name="weighted-ce",
         factory="medseg.builtin.losses.cross_entropy:WeightedCrossEntropy",
         summary="Cross entropy in which rare labels weigh as much as common ones",
-        reference="Jadon, IEEE CIBCB 2020, doi:10.1109/CIBCB48159.2020.9277638 (second term corrected)",
+        reference="Xie and Tu, ICCV 2015, doi:10.1109/ICCV.2015.164",
     ),
     Loss(
         name="focal",
