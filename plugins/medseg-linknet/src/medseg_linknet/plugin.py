@@ -97,7 +97,7 @@ def medseg_models() -> Iterator[Model]:
             orientation="RAS",
             patch=WholeGrid(shape=(256, 256, 256), interpolation="nearest"),
             steps=NORMALISE,
-            locator=Locator(model="brain-locator", label=1, margin=0.05),
+            locator=Locator(model="brain-locator", label=1, margin=0.075),
         ),
         labels=LABELS,
         post=(("largest-component", {}), ("fill-holes", {})),
