@@ -1,0 +1,1 @@
+"""The kit for plugin authors: conformance checks, phantoms, a plugin for pytest."""
