@@ -125,7 +125,7 @@ def from_json(data: Mapping[str, Any]) -> Model:
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         plain = {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}
-        # A union of two dataclasses (windows or a whole grid) is told apart by its name.
+        # A union of dataclasses (windows, slices or a whole grid) is told apart by its name.
         return {"kind": type(value).__name__, **plain} if type(value).__name__ in _UNION else plain
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
@@ -134,7 +134,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-_UNION = {"Windows", "WholeGrid"}
+_UNION = {"Slices", "WholeGrid", "Windows"}
 
 
 def _build(cls: type[Any], data: Mapping[str, Any], where: str) -> Any:

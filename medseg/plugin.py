@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pluggy
 
+from medseg.fields import check_fields
+
 if TYPE_CHECKING:  # for type checkers only: this module must import without torch
     from torch import Tensor
 
@@ -36,13 +38,17 @@ StepUse = tuple[str, Mapping[str, Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class Component:
-    """What every component says of itself.
+    """What every component says of itself; its fields are checked when it is made.
 
     Args:
         name: lower case, digits and single hyphens, such as ``attention-unet``.
         factory: import string of the code, ``"package.module:name"``.
         summary: one line of at most 80 characters for tables and menus.
         reference: the paper or document it follows (authors, year, doi).
+
+    Raises:
+        TypeError: a field holds something else than its annotation says.
+        ValueError: a name or an import string that is not allowed.
     """
 
     name: str
@@ -51,6 +57,7 @@ class Component:
     reference: str = ""
 
     def __post_init__(self) -> None:
+        check_fields(self, owner=f"{type(self).__name__} {self.name!r}")
         if not NAME.fullmatch(self.name.replace(".", "-")):
             raise ValueError(
                 f"{type(self).__name__} name {self.name!r} is not allowed: use lower-case letters "
@@ -200,12 +207,32 @@ class Windows:
     """The network slides over the volume, resampled to the contract's spacing.
 
     Args:
-        size: voxels of one window, along i, j, k.
+        size: voxels of one window along each axis: i, j, k.
         overlap: fraction of a window shared with the next, 0 <= overlap < 1.
         blend: weight of a window's voxels in the sum.
     """
 
-    size: Shape
+    size: tuple[int, ...]
+    overlap: float = 0.5
+    blend: Literal["gaussian", "constant"] = "gaussian"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slices:
+    """A 2-D network runs over the volume slice by slice, with windows inside each slice.
+
+    Args:
+        axis: the array axis that is cut, 0, 1 or 2, in the contract's orientation.
+        size: of the window inside a slice, along the two axes that are left, in their order.
+        neighbours: slices on each side that are further input channels (2.5-D); the network has
+            (2 * neighbours + 1) input channels for each channel of the image.
+        overlap: fraction of a window shared with the next, 0 <= overlap < 1.
+        blend: weight of a window's pixels in the sum.
+    """
+
+    axis: Literal[0, 1, 2]
+    size: tuple[int, int]
+    neighbours: int = 0
     overlap: float = 0.5
     blend: Literal["gaussian", "constant"] = "gaussian"
 
@@ -244,9 +271,10 @@ class Input:
 
     Args:
         channels: one for each input channel, in order.
-        spacing_mm: voxel size to resample to, along i, j, k; None where a grid is fitted instead.
+        spacing_mm: voxel size to resample to, along i, j, k; None where a grid is fitted instead, or
+            where the network takes any spacing as it comes.
         orientation: axis codes of the array that the network sees, such as ``"RAS"``.
-        patch: sliding windows or one whole grid.
+        patch: sliding windows, slices of a 2-D network, or one whole grid.
         steps: intensity steps, in order, on each channel after the geometry.
         interpolation: how the image is resampled to ``spacing_mm``.
         locator: the model that says where to look, if there is one.
@@ -255,7 +283,7 @@ class Input:
     channels: tuple[Channel, ...]
     spacing_mm: Triple | None
     orientation: str
-    patch: Windows | WholeGrid
+    patch: Windows | Slices | WholeGrid
     steps: tuple[StepUse, ...] = ()
     interpolation: Literal["nearest", "linear", "cubic"] = "cubic"
     locator: Locator | None = None

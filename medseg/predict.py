@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, cast
@@ -17,9 +17,9 @@ from medseg.errors import ContractError, ResourceError
 from medseg.formats import load
 from medseg.geometry import Undo, crop, fit, reorient, resample
 from medseg.inference.labels import label_map
-from medseg.inference.windows import slide
+from medseg.inference.network import compute_logits
 from medseg.options import check_options
-from medseg.plugin import Label, Locator, Model, StepUse, WholeGrid, Windows
+from medseg.plugin import Label, Locator, Model, Slices, StepUse, WholeGrid
 from medseg.progress import CancelToken, OnProgress, Progress
 from medseg.provenance import (
     Stopwatch,
@@ -77,6 +77,7 @@ def segment(
     model: str,
     *,
     device: str = "auto",
+    options: Mapping[str, Any] | None = None,
     progress: OnProgress | None = None,
     cancel: CancelToken | None = None,
     registry: Registry | None = None,
@@ -89,6 +90,7 @@ def segment(
         image: a volume or a path; for a model of several channels one of them for each, in order.
         model: ``plugin:name``, or a short name while it is unique.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        options: of the network, over those of the contract; the weights must still fit.
         progress: called with a ``Progress`` as the work goes on.
         cancel: a token to stop it with, from another thread.
         registry: where to look names up; what is installed, if None.
@@ -106,29 +108,40 @@ def segment(
         >>> result = medseg.segment("head.nii.gz", "brain-mask")  # doctest: +SKIP
         >>> medseg.save(result.labels, "brain.nii.gz")  # doctest: +SKIP
     """
-    loaded = load_model(model, device=device, registry=registry)
+    loaded = load_model(model, device=device, options=options, registry=registry)
     return loaded.segment(image, progress=progress, cancel=cancel)
 
 
 def load_model(
-    model: str, *, device: str = "auto", registry: Registry | None = None, within: str = ""
+    model: str,
+    *,
+    device: str = "auto",
+    options: Mapping[str, Any] | None = None,
+    registry: Registry | None = None,
+    within: str = "",
 ) -> "LoadedModel":
     """Build a model, verify and load its weights, and put it on a device, ready for many images.
 
     Args:
         model: ``plugin:name`` or a short name.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        options: of the network, over those of the contract; the weights must still fit.
         registry: where to look names up; what is installed, if None.
         within: a plugin whose own models go first for a short name.
     """
     registry = registry or default_registry()
     found = registry.find("model", model, within=within)
     description = cast(Model, found.component)  # the registry checked its class
+    if options:
+        description = replace(description, options={**description.options, **options})
+    patch = description.input.patch
     network = build(
         description.architecture,
-        in_channels=len(description.input.channels),
+        in_channels=len(description.input.channels)
+        * (2 * patch.neighbours + 1 if isinstance(patch, Slices) else 1),
         out_channels=len(description.labels),
         head=description.head,
+        dims=2 if isinstance(patch, Slices) else 3,
         options=description.options,
         head_options=description.head_options,
         registry=registry,
@@ -273,51 +286,31 @@ class LoadedModel:
         with run.stage("prepare"):
             prepared = []
             for volume in volumes:
-                if isinstance(wanted.patch, WholeGrid):
-                    on_grid, bring_back = fit(
-                        volume, wanted.patch.shape, interpolation=wanted.patch.interpolation
-                    )
-                else:
-                    assert wanted.spacing_mm is not None  # windows need a spacing; the kit checks it
-                    on_grid, bring_back = resample(
-                        volume, wanted.spacing_mm, interpolation=wanted.interpolation
-                    )
+                on_grid, bring_back = self._on_network_grid(volume)
                 for step in self._pre:
                     on_grid, _ = step(on_grid)
                 prepared.append(on_grid)
             # A copy where the array is read-only or turned: torch wants its own, C-ordered memory.
             arrays = [np.array(v.array, dtype=np.float32, order="C") for v in prepared]
             image = torch.from_numpy(np.stack(arrays)).to(self._device)
-        with run.stage("network"), self._exceptions():
-            logits = slide(
-                self._network_call(prepared[0]),
+        with run.stage("network"):
+            logits = compute_logits(
+                self._network,
                 image,
-                wanted.patch if isinstance(wanted.patch, Windows) else _one_window(wanted.patch),
+                wanted.patch,
+                spacing_mm=prepared[0].spacing_mm,
                 on_window=lambda done, total: run.report("network", done, total),
                 cancel=run.cancel,
             )
         return logits, prepared[0].grid, bring_back
 
-    def _network_call(self, volume: Volume) -> Any:
-        def call(image: Tensor) -> Tensor:
-            with torch.autocast("cuda", dtype=torch.float16, enabled=self._device.type == "cuda"):
-                return cast(Tensor, self._network(image, volume.spacing_mm).logits)
-
-        return call
-
-    @contextlib.contextmanager
-    def _exceptions(self) -> Any:
-        try:
-            yield
-        except torch.cuda.OutOfMemoryError as error:
-            raise ResourceError(
-                f"the memory of {self._device} is too small for {self.name}: {error}. Try --device cpu"
-            ) from error
-        except RuntimeError as error:
-            # torch has no class of its own for a failed allocation on the CPU.
-            if "can't allocate memory" not in str(error):
-                raise
-            raise ResourceError(f"memory ran out while running {self.name}: {error}") from error
+    def _on_network_grid(self, volume: Volume) -> tuple[Volume, Undo]:
+        wanted = self.description.input
+        if isinstance(wanted.patch, WholeGrid):
+            return fit(volume, wanted.patch.shape, interpolation=wanted.patch.interpolation)
+        if wanted.spacing_mm is None:
+            return volume, lambda processed: processed
+        return resample(volume, wanted.spacing_mm, interpolation=wanted.interpolation)
 
     def _step(self, use: StepUse, stage: str) -> Any:
         name, options = use
@@ -368,7 +361,3 @@ class _Run:
     def report(self, stage: str, done: int, total: int) -> None:
         if self._progress:
             self._progress(Progress(stage=stage, done=done, total=total))
-
-
-def _one_window(patch: WholeGrid) -> Windows:
-    return Windows(size=patch.shape, overlap=0.0, blend="constant")

@@ -1,0 +1,56 @@
+"""Run a 2-D network over a volume, slice by slice along one axis.
+
+In 2.5-D the neighbouring slices are further input channels, nearest below to nearest above, for
+each channel of the image in turn; beyond the first and the last slice the edge slice is repeated.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from medseg.inference.windows import Network, slide
+from medseg.plugin import Slices, Windows
+from medseg.progress import CancelToken
+
+
+def slide_slices(
+    network: Network,
+    image: Tensor,
+    slices: Slices,
+    *,
+    on_window: Callable[[int, int], None] | None = None,
+    cancel: CancelToken | None = None,
+) -> Tensor:
+    """Logits of every slice, stacked back to a volume.
+
+    Args:
+        network: (1, C*(2n+1), H, W) -> logits (1, K, H, W) for n neighbours on each side.
+        image: (C, I, J, K).
+        slices: axis, neighbours, and the windows within a slice.
+        on_window: called with (done, total) after each slice.
+        cancel: checked before each slice.
+
+    Returns:
+        (K, I, J, K) float32 on the image's device.
+    """
+    along = slices.axis + 1
+    windows = Windows(size=slices.size, overlap=slices.overlap, blend=slices.blend)
+    count = image.shape[along]
+    scores = []
+    for n in range(count):
+        if cancel:
+            cancel.check()
+        plane = with_neighbours(image, n, axis=slices.axis, neighbours=slices.neighbours)
+        scores.append(slide(network, plane, windows))
+        if on_window:
+            on_window(n + 1, count)
+    return torch.stack(scores, dim=along)
+
+
+def with_neighbours(image: Tensor, n: int, *, axis: int, neighbours: int) -> Tensor:
+    """Slice n of (C, I, J, K) with its neighbours as channels: (C*(2*neighbours+1), H, W)."""
+    last = image.shape[axis + 1] - 1
+    wanted = torch.arange(n - neighbours, n + neighbours + 1, device=image.device).clamp(0, last)
+    planes = image.index_select(axis + 1, wanted).movedim(axis + 1, 1)  # (C, 2n+1, H, W)
+    return planes.flatten(0, 1)
