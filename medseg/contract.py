@@ -137,7 +137,9 @@ def _plain(value: Any) -> Any:
 _UNION = {"Slices", "WholeGrid", "Windows"}
 
 
-def _build(cls: type[Any], data: Mapping[str, Any], where: str) -> Any:
+def _build(cls: type[Any], data: Any, where: str) -> Any:
+    if not isinstance(data, Mapping):
+        raise _wrong(where, data, f"the fields of a {cls.__name__}")
     fields = {f.name: f for f in dataclasses.fields(cls) if f.init}
     hints = typing.get_type_hints(cls)
     given = {key: value for key, value in data.items() if not (key == "kind" and cls.__name__ in _UNION)}
@@ -160,29 +162,47 @@ def _build(cls: type[Any], data: Mapping[str, Any], where: str) -> Any:
             )
             + f". A {cls.__name__} has the fields {', '.join(fields)}"
         )
+    values = {key: _typed(hints[key], value, f"{where}.{key}") for key, value in given.items()}
     try:
-        return cls(**{key: _typed(hints[key], value, f"{where}.{key}") for key, value in given.items()})
+        return cls(**values)
     except (TypeError, ValueError) as error:
         raise ContractError(f"{where}: {error}") from error
 
 
 def _typed(kind: Any, value: Any, where: str) -> Any:
-    options = get_args(kind)
-    if get_origin(kind) in (typing.Union, types.UnionType):
-        if value is None and type(None) in options:
-            return None
-        choices = [option for option in options if option is not type(None)]
-        if isinstance(value, Mapping) and "kind" in value:
-            choices = [option for option in choices if option.__name__ == value["kind"]]
-        if not choices:
-            raise ContractError(f"{where}: kind {value['kind']!r} is not one of {sorted(_UNION)}")
-        return _typed(choices[0], value, where)
+    """A JSON value as the type that a field is annotated with."""
+    origin, parts = get_origin(kind), get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        return None if value is None and type(None) in parts else _typed_union(parts, value, where)
     if dataclasses.is_dataclass(kind):
         return _build(typing.cast(type[Any], kind), value, where)
-    if get_origin(kind) is tuple:
-        items = options[:1] * len(value) if Ellipsis in options else options
-        return tuple(
-            _typed(item, part, f"{where}[{n}]")
-            for n, (item, part) in enumerate(zip(items, value, strict=True))
-        )
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise _wrong(where, value, "a list")
+        kinds = parts[:1] * len(value) if Ellipsis in parts else parts
+        if len(kinds) != len(value):
+            raise _wrong(where, value, f"a list of {len(kinds)}")
+        return tuple(_typed(k, v, f"{where}[{n}]") for n, (k, v) in enumerate(zip(kinds, value, strict=True)))
+    if origin is Literal and value not in parts:
+        raise _wrong(where, value, " or ".join(map(repr, parts)))
+    if origin is Mapping and not isinstance(value, Mapping):
+        raise _wrong(where, value, "names with values")
+    if kind is float and type(value) is int:  # JSON writers shorten 2.0 to 2
+        return float(value)
+    if kind in (str, int, float, bool) and type(value) is not kind:
+        raise _wrong(where, value, kind.__name__)
     return value
+
+
+def _typed_union(options: tuple[Any, ...], value: Any, where: str) -> Any:
+    choices = {option.__name__: option for option in options if option is not type(None)}
+    if len(choices) == 1:
+        return _typed(next(iter(choices.values())), value, where)
+    named = value.get("kind") if isinstance(value, Mapping) else None
+    if named not in choices:
+        raise ContractError(f"{where}: kind {named!r} is not one of {', '.join(sorted(choices))}")
+    return _typed(choices[named], value, where)
+
+
+def _wrong(where: str, got: Any, wanted: str) -> ContractError:
+    return ContractError(f"{where}: got {got!r}, wanted {wanted}")

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg.errors import VolumeError
-from medseg.interpolation import Interpolation, sample_anywhere, sample_parallel
-from medseg.volume import Affine, Grid, Volume, nearest_axes
+from medseg.interpolation import Interpolation, as_stored, sample_anywhere, sample_parallel
+from medseg.volume import MAX_VOXELS_PER_AXIS, Affine, Grid, Volume, nearest_axes
 
 Undo = Callable[[Volume], Volume]
 """Brings a volume on the processed grid back to the original grid."""
@@ -81,12 +81,12 @@ def pad(
     """Add voxels of one value on each side; its undo cuts them off.
 
     Raises:
-        VolumeError: a negative number of voxels.
+        VolumeError: a negative number of voxels, or a value that the array's type cannot hold.
     """
     if min(*before, *after) < 0:
         raise VolumeError(f"cannot pad by a negative number of voxels: {tuple(before)}, {tuple(after)}")
     widths = list(zip(before, after, strict=True))
-    array = np.pad(volume.array, widths, constant_values=value)
+    array = np.pad(volume.array, widths, constant_values=as_stored(value, volume.array.dtype))
     padded = replace(volume, array=array, affine=_shifted(volume.affine, [-b for b in before]))
     inner = tuple(slice(b, b + n) for b, n in zip(before, volume.shape, strict=True))
     return padded, _undo(volume.grid, padded.grid, lambda filled: filled[inner])
@@ -106,12 +106,17 @@ def resample(
         interpolation: for images.
 
     Raises:
-        VolumeError: a spacing that is not positive.
+        VolumeError: a spacing that is not positive, or so small that an axis would grow beyond 32767 voxels.
     """
     old, new = np.array(volume.spacing_mm), np.array(spacing_mm, dtype=np.float64)
     if new.shape != (3,) or not (np.isfinite(new).all() and (new > 0).all()):
         raise VolumeError(f"spacing must be three positive numbers of mm; got {tuple(spacing_mm)}")
     shape = tuple(max(1, round(n)) for n in np.array(volume.shape) * old / new)
+    if max(shape) > MAX_VOXELS_PER_AXIS:
+        raise VolumeError(
+            f"a spacing of {tuple(spacing_mm)} mm would turn {volume.grid!r} into {shape} voxels; "
+            f"wanted at most {MAX_VOXELS_PER_AXIS} along an axis: is it in mm?"
+        )
     return _to_centred_grid(volume, shape, new / old, interpolation)
 
 
@@ -124,11 +129,14 @@ def fit(
         volume: (I, J, K).
         shape: voxels along i, j, k.
         interpolation: for images; label maps use nearest neighbour.
+
+    Raises:
+        VolumeError: not three whole numbers of at least 1.
     """
-    if len(shape) != 3 or min(shape) < 1:
-        raise VolumeError(f"a grid needs three sizes of at least 1; got {tuple(shape)}")
+    if len(shape) != 3 or any(n < 1 or n != int(n) for n in shape):
+        raise VolumeError(f"a grid needs three whole sizes of at least 1; got {tuple(shape)}")
     scale = np.array(volume.shape) / np.array(shape)
-    return _to_centred_grid(volume, tuple(shape), scale, interpolation)
+    return _to_centred_grid(volume, tuple(int(n) for n in shape), scale, interpolation)
 
 
 def resample_to(

@@ -4,8 +4,9 @@ Array axes are (i, j, k), the columns of the affine; the affine maps voxel centr
 millimetres, as in nibabel. Spacing and every other triple are in that order.
 """
 
+import itertools
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,6 +108,8 @@ class Volume:
             raise VolumeError(f"a volume has three axes (i, j, k); got an array of shape {array.shape}")
         if array.dtype.kind not in "iufb":
             raise VolumeError(f"a volume holds real numbers; got {array.dtype}")
+        if self.kind not in get_args(Kind):
+            raise VolumeError(f"a volume's kind is 'image' or 'labels'; got {self.kind!r}")
         if self.kind == "labels":
             array = _as_labels(array)
         array.flags.writeable = False
@@ -157,19 +160,22 @@ def nearest_axes(affine: Affine) -> list[tuple[int, int]]:
     """For each array axis the world axis (0, 1, 2) it runs along best, and its sign (+1, -1).
 
     Each world axis is given out once, the strongest alignment first, as in nibabel's
-    ``io_orientation``.
+    ``io_orientation``. Where two alignments tie (an axis at 45 degrees), the choice does not depend
+    on the order or the directions of the array's axes, so that a turned volume has the axis codes
+    it was turned to.
     """
     cosines = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     # The nearest orthogonal matrix, so that a strongly oblique grid cannot give one axis twice.
     u, _, vt = np.linalg.svd(cosines)
     rotation = u @ vt
-    found: dict[int, tuple[int, int]] = {}
-    left = np.abs(rotation)
-    for _ in range(3):
-        world, axis = np.unravel_index(int(np.argmax(left)), (3, 3))
-        found[int(axis)] = (int(world), 1 if rotation[world, axis] > 0 else -1)
-        left[world, :] = -1
-        left[:, axis] = -1
+    ranked = []
+    for order in itertools.permutations(range(3)):  # array axis of each world axis
+        signs = np.where(np.diag(rotation[:, order]) < 0, -1, 1)
+        turned = (rotation[:, order] * signs).round(6)
+        alignments = sorted(np.diag(turned).tolist(), reverse=True)
+        ranked.append((alignments, turned.tolist(), order, signs.tolist()))
+    *_, order, signs = max(ranked)
+    found = {axis: (world, signs[world]) for world, axis in enumerate(order)}
     return [found[axis] for axis in range(3)]
 
 
@@ -200,10 +206,10 @@ def _as_labels(array: Voxels) -> Voxels:
                 "Is it an image or a probability map? Read it with kind='image'"
             )
         largest = float(array.max())
-        if abs(largest) >= 2**53:
+        if largest >= 2.0 ** min(np.finfo(array.dtype).nmant + 1, 53):
             raise VolumeError(f"label {largest:.6g} is too large to be exact in {array.dtype}")
-        array = array.astype(np.int64)
-        array = array.astype(smallest_integer_type(int(largest))) if array.min() >= 0 else array
-    if array.dtype.kind == "i" and array.min() < 0:
+        if array.min() >= 0:
+            array = array.astype(smallest_integer_type(int(largest)))
+    if array.min() < 0:
         raise VolumeError(f"labels are numbers from 0 (background) up; found {array.min()}")
     return array

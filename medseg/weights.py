@@ -8,7 +8,10 @@ import importlib.resources
 import os
 import shutil
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
+from ssl import SSLError
+from urllib.error import URLError
 
 import platformdirs
 from safetensors import SafetensorError
@@ -18,6 +21,9 @@ from torch import Tensor, nn
 from medseg.atomic import write_whole
 from medseg.errors import ResourceError, WeightsError
 from medseg.plugin import Weights
+
+_TIMEOUT_S = 60  # without a byte from the server
+_AGAIN = "delete that file and get it again, or install the plugin again"
 
 
 def locate(weights: Weights) -> Path:
@@ -30,7 +36,7 @@ def locate(weights: Weights) -> Path:
     scheme, _, rest = weights.source.partition(":")
     if scheme == "package":
         package, _, inner = rest.partition("/")
-        path = Path(str(importlib.resources.files(package))) / inner
+        path = _package_folder(package, weights) / inner
     elif scheme == "file":
         path = Path(rest).expanduser()
     elif scheme == "https":
@@ -96,21 +102,40 @@ def _differences(got: dict[str, Tensor], wanted: dict[str, Tensor]) -> list[str]
 def _verify(path: Path, weights: Weights) -> None:
     size = path.stat().st_size
     if size != weights.size:
-        raise WeightsError(f"weights {path.name} have {size} bytes, the contract says {weights.size}")
+        raise WeightsError(
+            f"weights {weights.source}: {path} has {size} bytes, the contract says {weights.size}; {_AGAIN}"
+        )
     found = sha256_of(path)
     if found != weights.sha256:
-        raise WeightsError(f"weights {path.name} have sha256 {found}, the contract says {weights.sha256}")
+        raise WeightsError(
+            f"weights {weights.source}: {path} has sha256 {found}, the contract says {weights.sha256}; "
+            f"{_AGAIN}"
+        )
+
+
+def _package_folder(package: str, weights: Weights) -> Path:
+    try:
+        return Path(str(importlib.resources.files(package)))
+    except ImportError as error:
+        raise WeightsError(f"weights {weights.source}: {error}; install the plugin that has them") from error
 
 
 def _fetch(weights: Weights, path: Path) -> None:
     def download(part: Path) -> None:
-        with urllib.request.urlopen(weights.source) as reply, part.open("wb") as file:  # noqa: S310  # https only, checked by locate
-            shutil.copyfileobj(reply, file)
+        try:
+            with urllib.request.urlopen(weights.source, timeout=_TIMEOUT_S) as reply, part.open("wb") as file:  # noqa: S310  # https only, checked by locate
+                shutil.copyfileobj(reply, file)
+        # The network's own failures; those of the disk are write_whole's to explain.
+        except (URLError, HTTPException, ConnectionError, TimeoutError, SSLError) as error:
+            raise ResourceError(
+                f"weights {weights.source} could not be fetched ({error}). "
+                f"Download the file by hand to {path}"
+            ) from error
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, download, verify=lambda part: _verify(part, weights))
     except OSError as error:
         raise ResourceError(
-            f"weights {weights.source} could not be fetched ({error}). Download the file by hand to {path}"
+            f"weights cannot be kept in {path.parent} ({error}); set MEDSEG_HOME to a folder you may write to"
         ) from error
+    write_whole(path, download, verify=lambda part: _verify(part, weights))

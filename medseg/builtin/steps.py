@@ -4,7 +4,8 @@ Each factory takes plain options and returns ``Volume -> (Volume, undo)``. Inten
 the grid alone, and so does their undo; steps on label maps never add a label.
 """
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ from scipy import ndimage
 from medseg.errors import OptionError
 from medseg.geometry import Undo
 from medseg.volume import Volume
+
+_LONG_LIST = 2**16  # find_objects makes a list as long as the largest label
 
 StepCall = Callable[[Volume], tuple[Volume, Undo]]
 
@@ -78,13 +81,17 @@ def largest_component() -> StepCall:
 
 
 def fill_holes() -> StepCall:
-    """Give enclosed background (closed in by faces) to the label around it, label by label."""
+    """Give enclosed background (closed in by faces) to the label around it, the innermost of several."""
 
     def filled(labels: NDArray[np.integer]) -> NDArray[np.integer]:
         result = labels.copy()
+        cavity = np.full(labels.shape, labels.size, np.min_scalar_type(labels.size))  # size of the one filled
         for label, box in _boxes(labels):
-            inside = _enclosed(labels[box] == label)
-            result[box][inside & (labels[box] == 0)] = label
+            sizes = _cavity_sizes(labels[box] == label)
+            # Of two cavities that hold one voxel, the smaller lies in the larger.
+            inner = (sizes > 0) & (sizes < cavity[box]) & (labels[box] == 0)
+            result[box][inner] = label
+            cavity[box][inner] = sizes[inner]
         return result
 
     return _on_labels(filled)
@@ -100,19 +107,27 @@ def largest_piece(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(pieces == sizes.argmax())
 
 
-def _enclosed(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Background that no path of faces joins to the border of the box.
+def _cavity_sizes(mask: NDArray[np.bool_]) -> NDArray[np.unsignedinteger]:
+    """For each voxel that no path of background faces joins to the border, the size of its cavity; else 0.
 
     scipy's ``binary_fill_holes`` floods from the border one voxel a pass; labelling the background
     once gives the same answer in one pass.
     """
     padded = np.pad(~mask, 1, constant_values=True)
     pieces, _ = ndimage.label(padded)
-    return np.asarray((pieces != pieces[0, 0, 0]) & padded)[1:-1, 1:-1, 1:-1]
+    sizes = np.bincount(pieces.ravel()).astype(np.min_scalar_type(padded.size))
+    sizes[[0, pieces[0, 0, 0]]] = 0  # the mask itself, and the background outside it
+    return np.asarray(sizes[pieces])[1:-1, 1:-1, 1:-1]
 
 
 def _boxes(labels: NDArray[np.integer]) -> list[tuple[int, tuple[slice, slice, slice]]]:
-    return [(n, box) for n, box in enumerate(ndimage.find_objects(labels), start=1) if box is not None]
+    """Each label but 0, and the box around its voxels."""
+    values: Iterable[int] = itertools.count(1)
+    if labels.max() > _LONG_LIST:
+        values, dense = np.unique(labels, return_inverse=True)
+        labels = dense + 1
+    boxes = zip(values, ndimage.find_objects(labels), strict=False)  # the boxes end the count
+    return [(int(n), box) for n, box in boxes if n != 0 and box is not None]
 
 
 def _on_values(change: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> StepCall:
