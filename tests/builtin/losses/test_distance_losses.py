@@ -80,6 +80,14 @@ def test_a_false_positive_costs_more_the_further_away_it_is(name, make_loss):
     assert with_false_positive_at(7) < with_false_positive_at(10) < with_false_positive_at(15)
 
 
+@pytest.mark.parametrize("name", ["boundary", "hausdorff-dt"])
+@pytest.mark.parametrize("label", [0, 1])
+def test_regions_with_no_edge_cost_nothing(name, label, make_loss):
+    target = torch.full((1, 8, 8), label)
+    loss = make_loss(name, dice_weight=0.0)
+    assert loss(Output(logits=torch.full((1, 1, 8, 8), 0.3)), target) == 0
+
+
 @pytest.mark.parametrize("spacing", [(1.0,), (1.0, 0.0), (1.0, float("inf"))])
 def test_a_spacing_that_does_not_fit_is_refused(spacing, make_loss, example):
     logits, target = example(channels=1, dims=2)

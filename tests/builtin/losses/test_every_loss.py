@@ -62,6 +62,17 @@ def test_an_absent_class_gives_a_finite_loss_and_gradient(
 
 @every_loss
 @every_shape
+def test_the_gradient_is_finite_where_every_voxel_is_right_with_certainty(
+    name, channels, dims, make_loss, as_output, example
+):
+    _, target = example(channels=channels, dims=dims)
+    logits = certain(target, channels, confidence=200.0).requires_grad_()
+    loss = make_loss(name)(as_output(logits), target)
+    assert torch.autograd.grad(loss, logits)[0].isfinite().all()
+
+
+@every_loss
+@every_shape
 def test_gradients_are_those_of_finite_differences(name, channels, dims, make_loss, as_output, example):
     logits, target = example(channels=channels, dims=dims, size=4, dtype=torch.float64, spread=1.0)
     loss = make_loss(name)
@@ -89,14 +100,19 @@ def test_ignored_voxels_contribute_nothing(name, channels, dims, make_loss, as_o
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in SEES_NEIGHBOURS])
 @every_shape
-def test_ignoring_a_slab_is_the_same_as_cutting_it_off(name, channels, dims, make_loss, as_output, example):
+@pytest.mark.parametrize("include_background", [False, True])
+def test_ignoring_a_slab_is_the_same_as_cutting_it_off(
+    name, channels, dims, include_background, make_loss, options_of_loss, as_output, example
+):
     logits, target = example(channels=channels, dims=dims)
+    takes_it = "include_background" in options_of_loss(name)
+    loss = make_loss(name, **({"include_background": include_background} if takes_it else {}))
     output = as_output(logits)
     extras = {key: extra.narrow(-dims, 3, 5) for key, extra in output.extras.items()}
     cut = Output(logits=logits[:, :, 3:], extras=extras)
-    expected = make_loss(name)(cut, target[:, 3:])
+    expected = loss(cut, target[:, 3:])
     target[:, :3] = -1
-    torch.testing.assert_close(make_loss(name)(output, target), expected)
+    torch.testing.assert_close(loss(output, target), expected)
 
 
 @every_loss
