@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import Literal
 
-from medseg.plugin import Format, Step, hookimpl
+from medseg.builtin.losses.descriptions import LOSSES
+from medseg.plugin import Format, Loss, Step, hookimpl
 
 MEDSEG_API = 1
 
@@ -20,6 +21,12 @@ def medseg_formats() -> Iterator[Format]:
         summary="NIfTI-1 and NIfTI-2, single files and pairs, plain or gzipped",
         reference="https://nifti.nimh.nih.gov",
     )
+
+
+@hookimpl
+def medseg_losses() -> tuple[Loss, ...]:
+    """The losses of the surveys."""
+    return LOSSES
 
 
 @hookimpl
