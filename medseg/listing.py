@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from medseg.plugin import Model
+from medseg.plugin import KINDS, Model
 from medseg.registry import Registry
 
 
@@ -48,9 +48,13 @@ def show_plugins(registry: Registry, kind: str | None = None) -> None:
     rows: list[tuple[str, ...]] = []
     for record in registry.records:
         counts = Counter(found.kind for found in record.components)
-        offers = ", ".join(f"{n} {word}{'s' if n > 1 else ''}" for word, n in counts.items())
+        offers = ", ".join(f"{n} {_plural(kind) if n > 1 else kind}" for kind, n in counts.items())
         rows.append((record.name, f"{record.distribution} {record.version}", record.status, offers))
     _print_table(["plugin", "distribution", "status", "offers"], rows)
+
+
+def _plural(kind: str) -> str:
+    return KINDS[kind][0].removeprefix("medseg_")
 
 
 def models_json(models: Mapping[str, Model]) -> dict[str, Any]:

@@ -1,15 +1,16 @@
 """Find the installed plugins and their components; one broken plugin never stops another.
 
 pluggy's own ``load_setuptools_entrypoints`` lets the first ``ImportError`` through, and a hook
-that raises ends the whole call. So each entry point is loaded, and each hook called, in a
-``try`` of its own, and a failure becomes a row with its reason and traceback.
+that raises ends the whole call. So each entry point is loaded, and its hooks called, in a ``try``
+of its own, and a failure becomes a row with its reason and traceback.
 """
 
+import contextlib
 import difflib
 import functools
 import importlib
-import importlib.metadata
 import os
+import sys
 import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ import pluggy
 
 from medseg import plugin as api
 from medseg.errors import AmbiguousNameError, PluginError, UnknownNameError
+from medseg.installed import Declared, declared_plugins
 
 GROUP = "medseg"
 Status = Literal["ok", "failed", "incompatible", "refused"]
@@ -57,7 +59,7 @@ class PluginRecord:
 
     def fail(self, status: Status, reason: str, error: BaseException | None = None) -> None:
         """Mark the plugin as unusable; it offers nothing then."""
-        self.status, self.reason = status, reason
+        self.status, self.reason = status, _one_line(reason)
         self.traceback = "".join(traceback.format_exception(error)) if error else ""
         self.components = []
 
@@ -81,17 +83,15 @@ class Registry:
         """Load every entry point of the group ``medseg``.
 
         ``MEDSEG_PLUGINS=a,b`` allows those alone (empty: none but ``builtin``);
-        ``MEDSEG_STRICT=1`` raises the first failure instead of listing it.
+        ``MEDSEG_STRICT=1`` raises the first failure as a ``PluginError`` instead of listing it.
         """
         strict = os.environ.get("MEDSEG_STRICT") == "1"
         allowed = os.environ.get("MEDSEG_PLUGINS")
         names = None if allowed is None else {n.strip() for n in allowed.split(",")} | {"builtin"}
         registry = cls()
-        found = importlib.metadata.entry_points(group=GROUP)
-        # Sorted, so that which of two distributions keeps a name does not depend on the disk.
-        for entry in sorted(found, key=lambda e: (e.name, e.dist.name if e.dist else "")):
-            if names is None or entry.name in names:
-                registry._add_entry(entry, strict=strict)
+        for declared in declared_plugins(GROUP):
+            if names is None or declared.name in names:
+                registry._add(declared, strict=strict)
         return registry
 
     @classmethod
@@ -104,28 +104,30 @@ class Registry:
             registry.records.append(record)
         return registry
 
-    def _add_entry(self, entry: importlib.metadata.EntryPoint, *, strict: bool) -> None:
+    def _add(self, declared: Declared, *, strict: bool) -> None:
         record = PluginRecord(
-            name=entry.name,
-            distribution=entry.dist.name if entry.dist else "?",
-            version=entry.dist.version if entry.dist else "?",
+            name=declared.name, distribution=declared.distribution, version=declared.version
         )
-        holder = next((r for r in self.records if r.name == entry.name), None)
-        if holder and (holder.distribution, holder.version) == (record.distribution, record.version):
-            return  # one distribution seen twice on sys.path (an editable one, say) is one plugin
+        holder = next((r for r in self.records if r.name == declared.name), None)
         self.records.append(record)
         try:
-            _check_name(entry.name, holder)
-            record.components = _components(entry.name, entry.load())
-        # SystemExit too: a plugin that calls exit() at import would end the program that lists it.
-        except (Exception, SystemExit) as error:
-            if strict:
-                raise
+            # What a plugin prints is not part of the answer that a program asked for.
+            with contextlib.redirect_stdout(sys.stderr):
+                _check_name(declared.name, holder)
+                record.components = _components(declared.name, declared.load())
+        except KeyboardInterrupt:
+            raise
+        # Not Exception alone: exit() at import, pytest.skip() and a panic in Rust are none.
+        except BaseException as error:
             if isinstance(error, _BadPluginError):
                 status: Status = "incompatible" if isinstance(error, _WrongVersionError) else "failed"
                 record.fail("refused" if holder else status, str(error))
             else:
                 record.fail("failed", _describe(error), error)
+            if strict:
+                raise PluginError(
+                    f"{record.name} ({record.distribution} {record.version}) {record.status}: {record.reason}"
+                ) from error
 
     @property
     def failures(self) -> list[PluginRecord]:
@@ -189,7 +191,9 @@ class Registry:
         module, _, attribute = target.partition(":")
         try:
             return getattr(importlib.import_module(module), attribute)
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # as in _add
             record = next(r for r in self.records if r.name == registered.plugin)
             raise PluginError(
                 f"{registered.kind} {registered.full_name} of {record.distribution} {record.version} "
@@ -255,6 +259,8 @@ def _check_version(module: ModuleType | Any) -> None:
             f"it does not say which plugin API it was written for; add MEDSEG_API = "
             f"{api.API_VERSION} to {getattr(module, '__name__', module)!s}"
         )
+    if not isinstance(version, int):
+        raise _WrongVersionError(f"its MEDSEG_API is {version!r}, wanted the integer {api.API_VERSION}")
     if version != api.API_VERSION:
         remedy = "upgrade medseg" if version > api.API_VERSION else "upgrade the plugin"
         raise _WrongVersionError(
@@ -263,4 +269,9 @@ def _check_version(module: ModuleType | Any) -> None:
 
 
 def _describe(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+    # Not str(error), which may itself raise.
+    return _one_line("".join(traceback.format_exception_only(error)))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
