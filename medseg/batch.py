@@ -1,13 +1,16 @@
 """Many cases through one model: find them, name their results, write each whole or not at all."""
 
+import functools
 import json
+import re
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from medseg.atomic import sweep_stale_parts, write_whole
-from medseg.errors import ContractError, OptionError, ResourceError, VolumeError
+from medseg.errors import ContractError, MedsegError, OptionError, ResourceError, VolumeError
 from medseg.formats import load, save
 from medseg.plugin import Format
 from medseg.predict import LoadedModel, Segmentation
@@ -39,11 +42,20 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of a case: a segmentation and its files, or the reason why there is none."""
+    """What became of a case: a segmentation and its files, or the reason why there is none.
+
+    Args:
+        case: which.
+        segmentation: None if it was refused or failed.
+        refusal: why, in a sentence.
+        traceback: where, if it failed for a fault in some code, a plugin's say.
+        written: the files of the result.
+    """
 
     case: Case
     segmentation: Segmentation | None = None
     refusal: str = ""
+    traceback: str = ""
     written: tuple[Path, ...] = ()
 
 
@@ -64,7 +76,7 @@ def find_cases(inputs: Sequence[Path], out: Path, *, registry: Registry | None =
         raise OptionError(
             f"no readable file in {', '.join(path.name for path in inputs)}; looked for {', '.join(suffixes)}"
         )
-    if len(sources) == 1 and inputs[0].is_file() and _suffix(out.name, suffixes):
+    if len(sources) == 1 and inputs[0].is_file() and _suffix(out.name, suffixes) and not out.is_dir():
         cases = [Case(name=_stem(sources[0].name, suffixes), source=sources[0], target=out)]
     else:
         names = [_stem(source.name, suffixes) for source in sources]
@@ -95,24 +107,29 @@ def run_cases(
     progress: OnProgress | None = None,
     cancel: CancelToken | None = None,
 ) -> Iterator[Outcome]:
-    """Segment cases one after the other; a refused case does not stop the others.
+    """Segment cases one after the other; one that is refused or fails does not stop the others.
 
-    For each case the label map is written last, so that no result ever stands without its origin.
+    For each case the label map gets its name last, so that no result ever stands without its origin.
 
     Args:
         cases: from ``find_cases``.
         model: from ``load_model``.
-        overwrite: replace results that exist; otherwise such a case is refused.
+        overwrite: replace files that exist; otherwise such a case is refused.
         read_options: permissions for the reader.
         picture: also draw each result as PNG.
         progress, cancel: as in ``segment``.
+
+    Raises:
+        ResourceError, PluginError, Cancelled, OSError, MemoryError, ImportError: what the next case
+            would meet as well.
     """
     for folder in {case.target.parent for case in cases}:
         _make_folder(folder)
         sweep_stale_parts(folder)
     for case in cases:
-        if case.target.exists() and not overwrite:
-            yield Outcome(case=case, refusal=f"{case.target} exists; use --overwrite to replace it")
+        standing = [] if overwrite else [path for path in _files(case, picture=picture) if path.exists()]
+        if standing:
+            yield Outcome(case=case, refusal=f"{standing[0]} exists; use --overwrite to replace it")
             continue
         try:
             image = load(case.source, **dict(read_options or {}))
@@ -120,6 +137,11 @@ def run_cases(
             written = _write(case, image, result, picture=picture)
         except (VolumeError, ContractError) as error:
             yield Outcome(case=case, refusal=str(error))
+        except (MedsegError, OSError, MemoryError, ImportError):
+            raise
+        except Exception as error:  # noqa: BLE001  # a fault in a plugin's network ends its case, not the night's batch
+            reason = f"{type(error).__name__}: {error}"
+            yield Outcome(case=case, refusal=reason, traceback=traceback.format_exc())
         else:
             yield Outcome(case=case, segmentation=result, written=written)
 
@@ -137,21 +159,33 @@ def expand_folder(path: Path, *, registry: Registry | None = None) -> list[Path]
     return files
 
 
+def _files(case: Case, *, picture: bool) -> tuple[Path, ...]:
+    return (case.target, case.beside(".json"), *((case.beside(".png"),) if picture else ()))
+
+
 def _write(case: Case, image: Volume, result: Segmentation, *, picture: bool) -> tuple[Path, ...]:
-    provenance, drawing = case.beside(".json"), case.beside(".png")
+    """Write the files of a result one inside the other.
+
+    Their names appear when all are on the disk, the label map's last: a full disk leaves none of
+    them, and an older result as it was.
+    """
     text = json.dumps(dict(result.provenance), indent=2) + "\n"
-    write_whole(provenance, lambda part: _write_text(part, text))
-    if picture:
-        from medseg.picture import draw  # matplotlib is slow to import, and only needed here
 
-        names = ", ".join(m.label.name for m in result.measures[:3])
-        draw(image, result, drawing, title=f"{case.name}: {names}")
-    save(result.labels, case.target)
-    return (case.target, provenance, *((drawing,) if picture else ()))
+    def add_picture(_: Path) -> None:
+        if picture:
+            from medseg.picture import draw  # matplotlib is slow to import, and only needed here
 
+            names = ", ".join(m.label.name for m in result.measures[:3])
+            draw(image, result, case.beside(".png"), title=f"{case.name}: {names}")
 
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+    def write_origin(part: Path) -> None:
+        part.write_text(text, encoding="utf-8")
+
+    def add_origin(_: Path) -> None:
+        write_whole(case.beside(".json"), write_origin, verify=add_picture)
+
+    write_whole(case.target, functools.partial(save, result.labels), verify=add_origin)
+    return _files(case, picture=picture)
 
 
 def _make_folder(folder: Path) -> None:
@@ -164,11 +198,21 @@ def _make_folder(folder: Path) -> None:
 def _expand(path: Path, suffixes: Sequence[str]) -> list[Path]:
     if not path.is_dir():
         return [path]
-    files = [f for f in sorted(path.iterdir()) if f.is_file() and not f.name.startswith(".")]
+    try:
+        files = [f for f in sorted(path.iterdir()) if f.is_file() and not f.name.startswith(".")]
+    except OSError as error:
+        raise ResourceError(
+            f"cannot look into {path}: {error.strerror}; check the permissions of the folder"
+        ) from error
     readable = [f for f in files if _suffix(f.name, suffixes)]
-    # Of a NIfTI pair the header names the case; its .img is read with it.
-    headers = {f.with_name(f.name.lower().replace(".hdr", ".img")).name for f in readable}
-    return [f for f in readable if ".img" not in f.name.lower() or f.name.lower() not in headers]
+    names = {f.name.lower() for f in readable}
+    return [f for f in readable if not names & _headers(f.name.lower())]
+
+
+def _headers(name: str) -> set[str]:
+    """The names that the header of a NIfTI pair's .img may have: it names the case, and is read."""
+    stem, is_image = re.subn(r"\.img(\.gz)?$", "", name)
+    return {stem + ".hdr", stem + ".hdr.gz"} if is_image else set()
 
 
 def _suffixes(registry: Registry) -> list[str]:

@@ -1,10 +1,14 @@
 """The command line: arguments to verbs, results to people or to JSON.
 
 Exit status: 0 all done; 1 some cases were refused (a line REFUSED each on standard error); 2 wrong
-usage; 3 the environment fell short. With --json, standard output holds one document and nothing
-else. Everything heavy is imported inside the commands, so that ``medseg --help`` is instant.
+usage; 3 the environment fell short. With --json, standard output holds one document (none with 2
+and 3) and nothing else. Everything heavy is imported inside the commands, so that ``medseg --help``
+is instant.
 """
 
+import contextlib
+import errno
+import io
 import json
 import sys
 from pathlib import Path
@@ -27,7 +31,24 @@ REFUSED, USAGE, ENVIRONMENT, INTERRUPTED = 1, 2, 3, 130
 
 FILE = click.Path(path_type=Path)
 EXISTING = click.Path(path_type=Path, exists=True)
-as_json = click.option("--json", "json_", is_flag=True, help="One JSON document on standard output.")
+_DOCUMENT = "medseg.cli.document"  # click's place for the stream that the document goes to
+
+
+def _keep_for_document(ctx: click.Context, _: click.Parameter, wanted: bool) -> bool:  # noqa: FBT001  # click's signature
+    """With --json, whatever else is printed, by a plugin's network even, goes to standard error."""
+    if wanted:
+        ctx.meta[_DOCUMENT] = sys.stdout
+        ctx.with_resource(contextlib.redirect_stdout(sys.stderr))
+    return wanted
+
+
+as_json = click.option(
+    "--json",
+    "json_",
+    is_flag=True,
+    help="One JSON document on standard output.",
+    callback=_keep_for_document,
+)
 model_option = click.option(
     "-m", "--model", required=True, help="A model's name; see: medseg models.", metavar="MODEL"
 )
@@ -46,9 +67,14 @@ class _Commands(click.Group):
     """Turns medseg's errors into a sentence and the right exit status."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # A file's name may hold what this terminal cannot show.
+            sys.stdout.reconfigure(errors="backslashreplace")
         try:
             return super().invoke(ctx)
         except (VolumeError, ContractError) as error:
+            if _DOCUMENT in ctx.meta:
+                _print_json({"refused": str(error)})
             _stop(f"REFUSED {error}", REFUSED)
         except (OptionError, UnknownNameError, AmbiguousNameError) as error:
             _stop(f"Error: {error}", USAGE)
@@ -56,6 +82,10 @@ class _Commands(click.Group):
             _stop("Cancelled; no unfinished result was written.", INTERRUPTED)
         except MedsegError as error:
             _stop(f"Error: {error}", ENVIRONMENT)
+        except (OSError, MemoryError, ImportError) as error:
+            if isinstance(error, OSError) and error.errno == errno.EPIPE:
+                raise  # click ends quietly when nobody reads on, as in: medseg info . | head
+            _stop(f"Error: {type(error).__name__}: {error}", ENVIRONMENT)
 
 
 def _stop(message: str, status: int) -> NoReturn:
@@ -99,6 +129,7 @@ def segment(
     from medseg.report import cases_json, progress_bar, show_case
 
     cases = find_cases(inputs, out)
+    read_options = parse_pairs(allow, flag="--allow")
     loaded = load_model(model, device=device)
     outcomes = []
     for case in cases:
@@ -107,15 +138,16 @@ def segment(
                 [case],
                 loaded,
                 overwrite=overwrite,
-                read_options=parse_pairs(allow, flag="--allow"),
+                read_options=read_options,
                 picture=picture,
                 progress=progress,
             )
         outcomes.append(outcome)
         if outcome.segmentation:
-            show_case(outcome, to_stderr=json_)
+            show_case(outcome)
         else:
             click.echo(f"REFUSED {case.name}: {outcome.refusal}", err=True)
+            click.echo(outcome.traceback, err=True, nl=False)
     if json_:
         _print_json(cases_json(outcomes))
     sys.exit(0 if all(outcome.segmentation for outcome in outcomes) else REFUSED)
@@ -151,8 +183,8 @@ def demo(out: Path, device: str, *, json_: bool) -> None:
     if outcome.segmentation is None:
         raise VolumeError(outcome.refusal)
     agreement = compare_with_surfaces(outcome.segmentation, find_sample("s1_surface_gm1_wm2.nii.gz"))
-    show_case(outcome, to_stderr=json_)
-    click.echo(agreement.sentence, err=json_)
+    show_case(outcome)
+    click.echo(agreement.sentence)
     if json_:
         _print_json(cases_json([outcome]) | {"agreement": agreement.as_json()})
 
@@ -266,4 +298,4 @@ def doctor(*, json_: bool) -> None:
 
 
 def _print_json(document: Any) -> None:
-    click.echo(json.dumps(document, indent=2))
+    click.echo(json.dumps(document, indent=2), file=click.get_current_context().meta[_DOCUMENT])

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
+import medseg
 from medseg.registry import Registry, default_registry
 from medseg.weights import cache_folder
 
@@ -28,7 +29,7 @@ def diagnose(registry: Registry | None = None) -> dict[str, Any]:
         for record in registry.failures
     ]
     return {
-        "medseg": importlib.metadata.version("medseg"),
+        "medseg": medseg.__version__,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "processors": os.cpu_count(),
@@ -43,7 +44,7 @@ def diagnose(registry: Registry | None = None) -> dict[str, Any]:
 
 def show_diagnosis(diagnosis: dict[str, Any]) -> None:
     """Print a diagnosis for people."""
-    console = Console(highlight=False, markup=False)
+    console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
     for key in ("medseg", "python", "system", "processors", "threads", "weights_folder"):
         console.print(f"{key.replace('_', ' '):16} {diagnosis[key]}")
     console.print(f"{'GPUs':16} {', '.join(diagnosis['cuda']) or 'none that torch can use'}")

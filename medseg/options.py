@@ -36,10 +36,18 @@ def options_of(factory: Callable[..., Any]) -> dict[str, Option]:
     """The options of a factory, by name, in the order of its signature.
 
     Raises:
-        OptionError: a keyword-only parameter has no default, or a type that is not allowed.
+        OptionError: a keyword-only parameter has no default, or a type that is not allowed or
+            not known when the program runs.
     """
     target = factory.__init__ if inspect.isclass(factory) else factory
-    hints = typing.get_type_hints(target)
+    where = f"{factory.__module__}:{getattr(factory, '__qualname__', factory)}"
+    try:
+        hints = typing.get_type_hints(target)
+    except (NameError, TypeError) as error:
+        raise OptionError(
+            f"the annotations of {where} cannot be read: {error}. A factory is a function or a class whose "
+            "annotations name what its module imports when it runs, not under TYPE_CHECKING alone"
+        ) from error
     found = {}
     for parameter in inspect.signature(factory).parameters.values():
         if parameter.kind is not parameter.KEYWORD_ONLY or parameter.name in _GIVEN:
@@ -47,9 +55,8 @@ def options_of(factory: Callable[..., Any]) -> dict[str, Option]:
         kind = hints.get(parameter.name, Any)
         if parameter.default is parameter.empty or not _allowed(kind):
             raise OptionError(
-                f"option {parameter.name!r} of {factory.__module__}:{factory.__qualname__} must have a "
-                f"default and one of the types int, float, bool, str, Literal or a tuple of those; "
-                f"found {inspect.formatannotation(kind)}"
+                f"option {parameter.name!r} of {where} must have a default and one of the types int, float, "
+                f"bool, str, Literal or a tuple of those; found {inspect.formatannotation(kind)}"
             )
         found[parameter.name] = Option(name=parameter.name, type=kind, default=parameter.default)
     return found
@@ -77,7 +84,7 @@ def check_options(factory: Callable[..., Any], given: Mapping[str, Any], *, owne
             raise OptionError(f"{owner} has no option {name!r}. It takes: {offers}")
         try:
             checked[name] = _convert(known[name].type, value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise OptionError(
                 f"{owner}: option {name} is {value!r}, wanted {known[name].type_name} "
                 f"(default {_spell(known[name].default)})"

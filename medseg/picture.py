@@ -52,7 +52,8 @@ def _figure(image: Volume, result: Segmentation, title: str) -> Figure:
     low, high = np.percentile(seen.array, [1, 99.7])
     sizes = np.array(seen.shape) * np.array(seen.spacing_mm)
     widths = [float(sizes[horizontal]) for _, _, (horizontal, _), _ in _PLANES]
-    figure = Figure(figsize=(15, 15 * float(sizes.max()) / sum(widths) + 1.7), dpi=120, facecolor=BACKGROUND)
+    height = min(15 * float(sizes.max()) / sum(widths), 30)  # a needle of voxels would make miles of PNG
+    figure = Figure(figsize=(15, height + 1.7), dpi=120, facecolor=BACKGROUND)
     grid = figure.add_gridspec(
         1, 3, width_ratios=widths, left=0.015, right=0.985, top=0.9, bottom=0.12, wspace=0.03
     )
@@ -79,7 +80,18 @@ def _figure(image: Volume, result: Segmentation, title: str) -> Figure:
         axes.axis("off")
         axes.set_aspect("equal")
     _scale_bar(figure.axes[0])
-    figure.text(0.5, 0.965, title, color=TEXT, fontsize=19, ha="center", va="center", weight="bold")
+    # Names are shown as they are: a dollar sign in one is no formula.
+    figure.text(
+        0.5,
+        0.965,
+        title,
+        color=TEXT,
+        fontsize=19,
+        ha="center",
+        va="center",
+        weight="bold",
+        parse_math=False,
+    )
     _legend(figure, result)
     return figure
 
@@ -128,7 +140,14 @@ def _legend(figure: Figure, result: Segmentation) -> None:
     for n, (colour, text) in enumerate(shown):
         x = (n + 0.5) / len(shown)
         figure.text(
-            x, 0.072, f"\N{BLACK SQUARE}  {text}", color=colour, fontsize=15, ha="center", va="center"
+            x,
+            0.072,
+            f"\N{BLACK SQUARE}  {text}",
+            color=colour,
+            fontsize=15,
+            ha="center",
+            va="center",
+            parse_math=False,
         )
     note = f"{result.provenance['model']} \N{MIDDLE DOT} medseg {result.provenance['medseg']} \N{MIDDLE DOT} "
     figure.text(

@@ -22,11 +22,11 @@ from medseg.provenance import volume_sha256
 from medseg.volume import Kind, Volume
 
 
-def show_case(outcome: Outcome, *, to_stderr: bool = False) -> None:
+def show_case(outcome: Outcome) -> None:
     """A table of one result's labels, and what it took."""
     result = outcome.segmentation
     assert result is not None  # refused cases have a line of their own
-    console = Console(stderr=to_stderr, highlight=False)
+    console = Console(highlight=False)
     table = Table(title=Text(outcome.case.name, style="bold"), title_justify="left", box=None, pad_edge=False)
     table.add_column("label")
     table.add_column("volume", justify="right")
@@ -45,14 +45,15 @@ def show_case(outcome: Outcome, *, to_stderr: bool = False) -> None:
 
 
 def cases_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """All outcomes, refused ones with their reason."""
+    """All outcomes, refused and failed ones with their reason."""
     return {"cases": [_case_json(outcome) for outcome in outcomes]}
 
 
 def _case_json(outcome: Outcome) -> dict[str, Any]:
     result = outcome.segmentation
     if result is None:
-        return {"case": outcome.case.name, "status": "refused", "reason": outcome.refusal}
+        status = "failed" if outcome.traceback else "refused"
+        return {"case": outcome.case.name, "status": status, "reason": outcome.refusal}
     return {
         "case": outcome.case.name,
         "status": "done",
@@ -72,7 +73,8 @@ def progress_bar(name: str) -> Iterator[events.OnProgress | None]:
     if not sys.stderr.isatty():
         yield None
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    # No markup: a file may be called [red].nii.
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(name)
 
@@ -112,7 +114,7 @@ def volume_json(volume: Volume) -> dict[str, Any]:
 
 def show_volume(described: dict[str, Any]) -> None:
     """Print what ``describe_volume`` found."""
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
     size = " x ".join(map(str, described["shape"]))
     spacing = " x ".join(f"{mm:g}" for mm in described["spacing_mm"])
     console.print(described["file"], style="bold")
