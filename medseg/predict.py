@@ -13,7 +13,7 @@ from torch import Tensor
 
 from medseg import contract
 from medseg.builtin.steps import largest_piece
-from medseg.errors import ContractError, ResourceError
+from medseg.errors import ContractError, PluginError, ResourceError
 from medseg.formats import load
 from medseg.geometry import Undo, crop, fit, reorient, resample
 from medseg.inference.labels import label_map
@@ -101,6 +101,7 @@ def segment(
         ContractError: the image is not what the model was made for.
         WeightsError: the weights are missing or are not the contract's.
         ResourceError: the device is not there, or memory ran out.
+        PluginError: the network gave scores that are not finite.
         Cancelled: the token was cancelled.
 
     Example:
@@ -301,6 +302,12 @@ class LoadedModel:
                 spacing_mm=prepared[0].spacing_mm,
                 on_window=lambda done, total: run.report("network", done, total),
                 cancel=run.cancel,
+            )
+        if not bool(torch.isfinite(torch.stack(torch.aminmax(logits))).all()):
+            # They would compare as "not above the background", and the mask would be empty without a word.
+            raise PluginError(
+                f"the network of {self.name} gave NaN or infinite scores for this input. "
+                + ("Try --device cpu" if logits.is_cuda else "Is it the kind of image that the model is for?")
             )
         return logits, prepared[0].grid, bring_back
 

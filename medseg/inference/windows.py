@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from medseg.errors import ContractError
 from medseg.plugin import Windows
 from medseg.progress import CancelToken
 
@@ -40,7 +41,15 @@ def slide(
 
     Returns:
         (K,*S) float32 on the image's device.
+
+    Raises:
+        ContractError: a window without voxels, or an overlap outside 0 <= overlap < 1.
     """
+    if min(windows.size) < 1 or not 0 <= windows.overlap < 1:
+        raise ContractError(
+            f"windows of {tuple(windows.size)} voxels with an overlap of {windows.overlap}: wanted sizes "
+            "of at least 1 and 0 <= overlap < 1"
+        )
     sizes = tuple(windows.size)
     padded, inner = _pad_to(image, sizes)
     boxes = list(place(padded.shape[1:], sizes, windows.overlap))
