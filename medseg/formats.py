@@ -8,6 +8,7 @@ next one would guess what the first would not.
 from pathlib import Path
 from typing import Any
 
+from medseg import isolation
 from medseg.errors import AmbiguousNameError, OptionError, PluginError, VolumeError
 from medseg.options import check_options
 from medseg.plugin import Format
@@ -53,7 +54,12 @@ def load(
         path.stat()
         found = registry.find("format", format) if format else _format_to_read(path, registry)
         read = registry.load(found)
-        volume = read(path, kind=kind, **check_options(read, options, owner=f"format {found.full_name}"))
+        checked = check_options(read, options, owner=f"format {found.full_name}")
+        volume: object
+        if _described(found).isolate and isolation.POSSIBLE:
+            volume = isolation.read_isolated(_described(found).factory, path, kind=kind, options=checked)
+        else:
+            volume = read(path, kind=kind, **checked)
     except FileNotFoundError as error:
         raise VolumeError(f"{path.name}: no such file; looked in {path.parent.absolute()}") from error
     except OSError as error:

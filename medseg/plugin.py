@@ -135,11 +135,14 @@ class Format(Component):
         suffixes: file name endings, with the dot, such as ``(".nii", ".nii.gz")``.
         sniff: import string of ``sniff(path) -> bool``, for files whose name says nothing.
         write: import string of ``write(volume, path) -> None``, if the format can be written.
+        isolate: read in a child process with limits on memory and time, because the decoders are
+            libraries that a damaged or hostile file may crash.
     """
 
     suffixes: tuple[str, ...]
     sniff: str = ""
     write: str = ""
+    isolate: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,6 @@
 import doctest
+import os
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -38,8 +40,6 @@ def write_text(volume, path, *, digits: int = 3):
 
 def offering(monkeypatch, *suffixes, read=read_zeros, sniff=None, write=None, name="block"):
     """A plugin with one format whose code is in this module."""
-    import sys
-
     module = SimpleNamespace(__name__="formats_of_a_test", read=read, sniff=sniff, write=write)
     monkeypatch.setitem(sys.modules, f"formats_of_a_test_{id(module)}", module)
     where = f"formats_of_a_test_{id(module)}"
@@ -184,3 +184,29 @@ def test_a_writers_options_are_checked(tmp_path, monkeypatch):
     assert (tmp_path / "a.xyz").read_text() == "digits=5"
     with pytest.raises(OptionError, match="no option 'colour'"):
         save(BLOCK, tmp_path / "a.xyz", registry=registry, colour="red")
+
+
+def test_a_format_that_asks_for_it_is_read_in_a_child_process(tmp_path, monkeypatch):
+    (tmp_path / "planted_format.py").write_text(
+        "import os\n"
+        "import numpy as np\n"
+        "from medseg.volume import Volume\n"
+        "def read(path, *, kind):\n"
+        "    return Volume(np.full((1, 1, 1), os.getpid()), np.eye(4), kind)\n"
+    )
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    (tmp_path / "scan.planted").write_text("")
+
+    def process_of_the_reader(*, isolate: bool) -> int:
+        description = Format(
+            name="planted",
+            factory="planted_format:read",
+            suffixes=(".planted",),
+            summary="Whose process am I in",
+            isolate=isolate,
+        )
+        plugin = SimpleNamespace(MEDSEG_API=1, medseg_formats=hookimpl(lambda: [description]))
+        return int(load(tmp_path / "scan.planted", registry=Registry.of(planted=plugin)).array[0, 0, 0])
+
+    assert process_of_the_reader(isolate=False) == os.getpid()
+    assert process_of_the_reader(isolate=True) != os.getpid()
