@@ -237,7 +237,8 @@ def _parallel_positions(
     rest[order, range(3)] = 0
     if (np.abs(rest) @ (np.array(shape) - 1)).max() > 1e-3:
         return None
-    i, j, k = (linear[a, t] * np.arange(shape[t]) + matrix[a, 3] for t, a in enumerate(order))
+    # Without the last digits, voxels that coincide are copied and halves round alike everywhere.
+    i, j, k = ((linear[a, t] * np.arange(shape[t]) + matrix[a, 3]).round(9) for t, a in enumerate(order))
     return order, (i, j, k)
 
 
