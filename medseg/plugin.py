@@ -19,7 +19,11 @@ import pluggy
 from medseg.fields import check_fields
 
 if TYPE_CHECKING:  # for type checkers only: this module must import without torch
+    from pathlib import Path
+
     from torch import Tensor
+
+    from medseg.volume import Volume
 
 API_VERSION = 1
 """The integer that a plugin states as ``MEDSEG_API``; a newer plugin is refused with a sentence."""
@@ -146,6 +150,20 @@ class Format(Component):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Export(Component):
+    """A result as another kind of object: ``f(result, path, *, **options) -> None``.
+
+    ``result`` is a ``Result``. The file appears whole or not at all; ``VolumeError`` refuses a result
+    that the object cannot hold.
+
+    Args:
+        suffix: what follows the case's name, with the dot, such as ``".seg.dcm"``.
+    """
+
+    suffix: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Step(Component):
     """One step before or after the network: ``f(**options)`` -> ``Volume -> (Volume, undo)``."""
 
@@ -191,6 +209,27 @@ class Output:
 
     logits: "Tensor"
     extras: Mapping[str, "Tensor"] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """A finished segmentation, as an export sees it.
+
+    Args:
+        labels: the label map, on the grid of the volume that was segmented.
+        classes: what its values mean.
+        model: full name of the model.
+        provenance: JSON-able record of where the result came from.
+        source: what was read: a file or a folder; None if the volume was made in memory.
+        read_options: the permissions that it was read with.
+    """
+
+    labels: "Volume"
+    classes: "tuple[Label, ...]"
+    model: str
+    provenance: Mapping[str, Any]
+    source: "Path | None" = None
+    read_options: Mapping[str, Any] = field(default_factory=dict)
 
 
 # --- The contract of a pretrained model: data, from which the core makes the preprocessing. -----
@@ -411,6 +450,10 @@ class Hooks:
         """File formats."""
 
     @hookspec
+    def medseg_exports(self) -> Iterable[Export]:
+        """Other objects that a result can be written as."""
+
+    @hookspec
     def medseg_steps(self) -> Iterable[Step]:
         """Steps before and after the network."""
 
@@ -433,6 +476,7 @@ KINDS: dict[str, tuple[str, type[Component]]] = {
     "loss": ("medseg_losses", Loss),
     "metric": ("medseg_metrics", Metric),
     "format": ("medseg_formats", Format),
+    "export": ("medseg_exports", Export),
     "step": ("medseg_steps", Step),
     "backend": ("medseg_backends", Backend),
     "model": ("medseg_models", Model),
