@@ -54,11 +54,13 @@ def sample_anywhere(
     kind = array.dtype if how == "nearest" else np.dtype(_float_type(array))
     beyond = as_stored(outside, kind)
     result = np.empty(shape, kind)
-    source, shift = array, 0
+    # scipy's result has its source's type: whole numbers in would be cut off to whole numbers out.
+    source, shift = array.astype(kind, copy=False), 0
     if how == "cubic":
         shift = _SPLINE_PAD
-        padded = np.pad(array, shift, mode="edge").astype(kind, copy=False)
-        source = ndimage.spline_filter(padded, order=3, output=kind, mode="nearest")
+        source = ndimage.spline_filter(
+            np.pad(source, shift, mode="edge"), order=3, output=kind, mode="nearest"
+        )
     thick = max(1, _SLAB_POINTS // (shape[1] * shape[2]))
     for start in range(0, shape[0], thick):
         stop = min(start + thick, shape[0])
