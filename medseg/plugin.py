@@ -9,14 +9,27 @@ torch, numpy or any network; the code is imported when a component is first used
 This module needs the standard library and pluggy, nothing else.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import pluggy
 
-from medseg.fields import check_fields
+from medseg.component import NAME, Component
+from medseg.model import (
+    Channel,
+    Code,
+    Input,
+    Label,
+    Locator,
+    Model,
+    Probe,
+    Slices,
+    StepUse,
+    Weights,
+    WholeGrid,
+    Windows,
+)
 
 if TYPE_CHECKING:  # for type checkers only: this module must import without torch
     from pathlib import Path
@@ -25,53 +38,43 @@ if TYPE_CHECKING:  # for type checkers only: this module must import without tor
 
     from medseg.volume import Volume
 
+__all__ = [
+    "API_VERSION",
+    "KINDS",
+    "NAME",
+    "Architecture",
+    "Backend",
+    "Channel",
+    "Code",
+    "Component",
+    "Export",
+    "Format",
+    "Head",
+    "Hooks",
+    "Input",
+    "Label",
+    "Locator",
+    "Loss",
+    "Metric",
+    "Model",
+    "Output",
+    "Panel",
+    "Probe",
+    "Result",
+    "Slices",
+    "Step",
+    "StepUse",
+    "Weights",
+    "WholeGrid",
+    "Windows",
+    "hookimpl",
+]
+
 API_VERSION = 1
 """The integer that a plugin states as ``MEDSEG_API``; a newer plugin is refused with a sentence."""
 
 hookspec = pluggy.HookspecMarker("medseg")
 hookimpl = pluggy.HookimplMarker("medseg")
-
-NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-_IMPORT = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
-
-Triple = tuple[float, float, float]
-Shape = tuple[int, int, int]
-StepUse = tuple[str, Mapping[str, Any]]
-"""A step by name with its options: ``("clip", {"low": -57, "high": 164})``."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Component:
-    """What every component says of itself; its fields are checked when it is made.
-
-    Args:
-        name: lower case, digits and single hyphens, such as ``attention-unet``.
-        factory: import string of the code, ``"package.module:name"``.
-        summary: one line of at most 80 characters for tables and menus.
-        reference: the paper or document it follows (authors, year, doi).
-
-    Raises:
-        TypeError: a field holds something else than its annotation says.
-        ValueError: a name or an import string that is not allowed.
-    """
-
-    name: str
-    factory: str
-    summary: str
-    reference: str = ""
-
-    def __post_init__(self) -> None:
-        check_fields(self, owner=f"{type(self).__name__} {self.name!r}")
-        if not NAME.fullmatch(self.name.replace(".", "-")):
-            raise ValueError(
-                f"{type(self).__name__} name {self.name!r} is not allowed: use lower-case letters "
-                "and digits, joined by single hyphens or dots, beginning with a letter"
-            )
-        if self.factory and not _IMPORT.fullmatch(self.factory):
-            raise ValueError(
-                f"{type(self).__name__} {self.name!r}: factory {self.factory!r} is not an import "
-                'string; write "package.module:name"'
-            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,196 +233,6 @@ class Result:
     provenance: Mapping[str, Any]
     source: "Path | None" = None
     read_options: Mapping[str, Any] = field(default_factory=dict)
-
-
-# --- The contract of a pretrained model: data, from which the core makes the preprocessing. -----
-
-
-@dataclass(frozen=True, kw_only=True)
-class Channel:
-    """One input channel: its name, its DICOM modality (``CT``, ``MR``, ``PT``) and its unit."""
-
-    name: str
-    modality: str
-    unit: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Windows:
-    """The network slides over the volume, resampled to the contract's spacing.
-
-    Args:
-        size: voxels of one window along each axis: i, j, k.
-        overlap: fraction of a window shared with the next, 0 <= overlap < 1.
-        blend: weight of a window's voxels in the sum.
-    """
-
-    size: tuple[int, ...]
-    overlap: float = 0.5
-    blend: Literal["gaussian", "constant"] = "gaussian"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Slices:
-    """A 2-D network runs over the volume slice by slice, with windows inside each slice.
-
-    Args:
-        axis: the array axis that is cut, 0, 1 or 2, in the contract's orientation.
-        size: of the window inside a slice, along the two axes that are left, in their order.
-        neighbours: slices on each side that are further input channels (2.5-D); the network has
-            (2 * neighbours + 1) input channels for each channel of the image.
-        overlap: fraction of a window shared with the next, 0 <= overlap < 1.
-        blend: weight of a window's pixels in the sum.
-    """
-
-    axis: Literal[0, 1, 2]
-    size: tuple[int, int]
-    neighbours: int = 0
-    overlap: float = 0.5
-    blend: Literal["gaussian", "constant"] = "gaussian"
-
-
-@dataclass(frozen=True, kw_only=True)
-class WholeGrid:
-    """The network sees the whole field of view (or the located part), fitted to one grid.
-
-    Args:
-        shape: voxels of that grid, along i, j, k.
-        interpolation: how the image is brought to it.
-    """
-
-    shape: Shape
-    interpolation: Literal["nearest", "linear", "cubic"] = "linear"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Locator:
-    """Another model runs first, and the box around its mask is all that this model sees.
-
-    Args:
-        model: its name in the same plugin, or its full name.
-        label: the label whose largest component is boxed.
-        margin: added on each side, as a fraction of the box's size.
-    """
-
-    model: str
-    label: int = 1
-    margin: float = 0.1
-
-
-@dataclass(frozen=True, kw_only=True)
-class Input:
-    """What the network expects to see; geometry and order are never guessed.
-
-    Args:
-        channels: one for each input channel, in order.
-        spacing_mm: voxel size to resample to, along i, j, k; None where a grid is fitted instead, or
-            where the network takes any spacing as it comes.
-        orientation: axis codes of the array that the network sees, such as ``"RAS"``.
-        patch: sliding windows, slices of a 2-D network, or one whole grid.
-        steps: intensity steps, in order, on each channel after the geometry.
-        interpolation: how the image is resampled to ``spacing_mm``.
-        locator: the model that says where to look, if there is one.
-    """
-
-    channels: tuple[Channel, ...]
-    spacing_mm: Triple | None
-    orientation: str
-    patch: Windows | Slices | WholeGrid
-    steps: tuple[StepUse, ...] = ()
-    interpolation: Literal["nearest", "linear", "cubic"] = "cubic"
-    locator: Locator | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Code:
-    """A term of a coding scheme, such as ``Code(scheme="SCT", value="12738006", meaning="Brain")``."""
-
-    scheme: str
-    value: str
-    meaning: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Label:
-    """One class of the result; value 0 is the background.
-
-    Args:
-        value: its number in the label map.
-        name: for people.
-        colour: ``"#rrggbb"``.
-        category, type: terms for DICOM SEG (segmented property category and type).
-    """
-
-    value: int
-    name: str
-    colour: str
-    category: Code | None = None
-    type: Code | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Weights:
-    """Where a model's safetensors file is and how to know that it is the right one.
-
-    Args:
-        source: ``package:module/path`` inside an installed package, ``file:`` path or ``https:`` URL.
-        sha256: 64 hexadecimal digits.
-        size: bytes.
-        licence: SPDX expression.
-    """
-
-    source: str
-    sha256: str
-    size: int
-    licence: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Probe:
-    """A check that the model still works: on this sample, expect this Dice for this label."""
-
-    volume: str
-    truth: str
-    label: int
-    dice: float
-    tolerance: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Model(Component):
-    """A pretrained model: an architecture by name, weights, and the contract of its input.
-
-    ``architecture``, ``head`` and ``post`` name components: ``plugin:name``, or a short name that
-    is looked up in the model's own plugin first.
-
-    Args:
-        architecture: the network.
-        weights: safetensors that fit it strictly.
-        input: what it expects to see.
-        labels: every class, background included, in the order of the output channels.
-        intended_use, training_data: for the reader of the model's card.
-        head: None for a network with its own last layer.
-        options: the network's options.
-        head_options: the head's options.
-        post: steps on the label map, in order.
-        probe: how to check it.
-        hidden: not offered in lists (a locator, say).
-    """
-
-    factory: str = field(default="", init=False)
-    architecture: str
-    weights: Weights
-    input: Input
-    labels: tuple[Label, ...]
-    intended_use: str
-    training_data: str
-    head: str | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-    head_options: Mapping[str, Any] = field(default_factory=dict)
-    post: tuple[StepUse, ...] = ()
-    probe: Probe | None = None
-    hidden: bool = False
 
 
 # mypy: disable-error-code="empty-body"
