@@ -5,6 +5,7 @@ Python does not. But ``suffixes=(".xyz")``, a string for want of a comma, would 
 not its own plugin alone. Standard library only: ``medseg.plugin`` imports this.
 """
 
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -60,5 +61,5 @@ def _is_option(value: Any) -> bool:
 
 
 def _spell(kind: Any) -> str:
-    text = kind.__name__ if isinstance(kind, type) else str(kind)
-    return text.replace("typing.", "").replace("collections.abc.", "").replace("medseg.plugin.", "")
+    """A type without the modules of its names: ``tuple[Label, ...]``."""
+    return kind.__name__ if isinstance(kind, type) else re.sub(r"(\w+\.)+", "", str(kind))

@@ -1,0 +1,47 @@
+"""A whole plugin for the tests of the command line: what is brighter than 100 is label 1."""
+
+import hashlib
+from pathlib import Path
+
+from medseg.plugin import Architecture, Channel, Input, Label, Model, Weights, Windows, hookimpl
+
+MEDSEG_API = 1
+
+
+@hookimpl
+def medseg_architectures():
+    for name, factory in (
+        ("threshold", "medseg_tiny.network:Threshold"),
+        ("sleepy", "medseg_tiny.network:Sleepy"),
+        ("unimportable", "medseg_tiny.network_that_is_not_there:Network"),
+    ):
+        yield Architecture(name=name, factory=factory, summary="A 1x1 convolution")
+
+
+@hookimpl
+def medseg_models():
+    weights = Path(__file__).with_name("bright.safetensors").read_bytes()
+    for name, architecture in (("bright", "threshold"), ("sleepy", "sleepy"), ("broken", "unimportable")):
+        yield Model(
+            name=name,
+            summary="Brighter than 100",
+            architecture=architecture,
+            weights=Weights(
+                source="package:medseg_tiny/bright.safetensors",
+                sha256=hashlib.sha256(weights).hexdigest(),
+                size=len(weights),
+                licence="CC0-1.0",
+            ),
+            input=Input(
+                channels=(Channel(name="T1w", modality="MR", unit="arbitrary"),),
+                spacing_mm=(1, 1, 1),
+                orientation="RAS",
+                patch=Windows(size=(16, 16, 16), overlap=0.0),
+            ),
+            labels=(
+                Label(value=0, name="background", colour="#000000"),
+                Label(value=1, name="bright [red] $x", colour="#e8554e"),
+            ),
+            intended_use="tests",
+            training_data="none: its two numbers are made up",
+        )
