@@ -1,0 +1,81 @@
+"""From logits to labels: one class at a time equals all at once, and two classes need one map."""
+
+import numpy as np
+import pytest
+import torch
+
+from medseg.geometry import fit, resample
+from medseg.inference.labels import label_map
+from medseg.volume import Volume
+
+HOME = Volume(np.zeros((20, 18, 15), np.float32), np.diag([1.0, 1.1, 2.0, 1]))
+
+
+def logits_on(shape, classes, seed=0):
+    """Logits (K,*S) on a grid fitted to HOME, and the way back."""
+    scores = torch.from_numpy(np.random.default_rng(seed).normal(size=(classes, *shape)).astype(np.float32))
+    fitted, bring_back = fit(HOME, shape)
+    return scores, fitted.grid, bring_back
+
+
+def all_brought_back(scores, grid, bring_back):
+    return np.stack([bring_back(Volume(s.numpy(), grid.affine)).array for s in scores])
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 8), (32, 30, 31), (20, 18, 15)])
+@pytest.mark.parametrize("classes", [2, 3, 7])
+def test_labels_are_the_largest_of_all_logits_resampled(shape, classes):
+    """Where the best two differ by more than float32's rounding; there are hardly any others."""
+    scores, grid, bring_back = logits_on(shape, classes)
+    full = all_brought_back(scores, grid, bring_back)
+    best = np.sort(full, axis=0)
+    clear = best[-1] - best[-2] > 1e-5
+    assert clear.mean() > 0.999
+
+    labels = label_map(scores, grid, bring_back, tuple(range(classes)))
+
+    assert labels.kind == "labels"
+    assert labels.grid.matches(HOME.grid)
+    np.testing.assert_array_equal(labels.array[clear], full.argmax(axis=0)[clear])
+
+
+def test_logits_are_interpolated_not_labels():
+    """A boundary between two voxels of the network's grid falls where the logits cross, not midway."""
+    home = Volume(np.zeros((12, 1, 1), np.float32), np.eye(4))
+    coarse, bring_back = resample(home, (6, 1, 1))
+    lead = torch.tensor([-1.0, 3.4]).reshape(1, 2, 1, 1)  # crosses 0 at 3.9, midway is 5.5
+    labels = label_map(lead, coarse.grid, bring_back, (0, 1))
+    assert labels.array.ravel().tolist() == [0] * 4 + [1] * 8
+
+
+def test_values_are_the_contracts_in_the_order_of_the_channels():
+    scores = torch.zeros(3, 2, 2, 2)
+    scores[2, 0], scores[1, 1] = 1, 1
+    small, back = fit(Volume(np.zeros((2, 2, 2), np.float32), np.eye(4)), (2, 2, 2))
+    labels = label_map(scores, small.grid, back, (0, 300, 7))
+    assert labels.array.dtype == np.uint16
+    assert labels.array[:, 0, 0].tolist() == [7, 300]
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_on_a_tie_the_first_class_wins_as_in_argmax(classes):
+    scores, grid, bring_back = logits_on((4, 4, 4), classes)
+    labels = label_map(torch.zeros_like(scores), grid, bring_back, tuple(range(5, 5 + classes)))
+    assert (labels.array == 5).all()
+
+
+def test_one_channel_is_a_sigmoid_class_against_the_background():
+    scores, grid, bring_back = logits_on((9, 9, 9), 1)
+    both = torch.cat([torch.zeros_like(scores), scores])
+    alone = label_map(scores, grid, bring_back, (0, 4))
+    np.testing.assert_array_equal(alone.array, label_map(both, grid, bring_back, (0, 4)).array)
+    assert set(np.unique(alone.array)) == {0, 4}
+
+
+def test_half_precision_logits_are_interpolated_in_float32():
+    scores, grid, bring_back = logits_on((9, 9, 9), 3)
+    half = scores.half()
+    np.testing.assert_array_equal(
+        label_map(half, grid, bring_back, (0, 1, 2)).array,
+        label_map(half.float(), grid, bring_back, (0, 1, 2)).array,
+    )
