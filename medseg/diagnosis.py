@@ -54,6 +54,5 @@ def show_diagnosis(diagnosis: dict[str, Any]) -> None:
         who = f"{problem['plugin']} ({problem['distribution']})"
         console.print(f"\n{problem['status'].upper()}  {who}: {problem['reason']}")
         console.print(problem["traceback"])
-    console.print(
-        f"\n{len(diagnosis['problems'])} problems found" if diagnosis["problems"] else "\nno problems found"
-    )
+    count = len(diagnosis["problems"])
+    console.print(f"\n{count or 'no'} problem{'' if count == 1 else 's'} found")
