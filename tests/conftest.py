@@ -59,23 +59,36 @@ def tiny(tiny_site, monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def medseg():
-    """``medseg(*arguments, site=...)``: the command in a process of its own, run to its end."""
+def start_medseg():
+    """``start_medseg(*arguments, site=...)``: the command in a process of its own, with pipes."""
 
-    def run(*arguments, site=None, **environment):
-        return subprocess.run(
-            [*COMMAND, *map(str, arguments)],
+    def start(*arguments, site=None, **environment):
+        return subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                "from medseg.cli import main; main(prog_name='medseg')",
+                *map(str, arguments),
+            ],
             env=with_site(site, **environment),
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=60,
-            check=False,
         )
 
+    return start
+
+
+@pytest.fixture(scope="session")
+def medseg(start_medseg):
+    """The same, run to its end."""
+
+    def run(*arguments, **settings):
+        process = start_medseg(*arguments, **settings)
+        stdout, stderr = process.communicate(timeout=60)
+        return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
+
     return run
-
-
-COMMAND = [sys.executable, "-c", "from medseg.cli import main; main(prog_name='medseg')"]
 
 
 def with_site(site, **environment):
