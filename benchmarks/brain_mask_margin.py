@@ -1,6 +1,6 @@
 """How the margin around the located brain changes the brain's volume; see docs/decisions/0003.
 
-    python benchmarks/brain_mask_margin.py
+python benchmarks/brain_mask_margin.py
 """
 
 import dataclasses
