@@ -67,7 +67,7 @@ def models_json(models: Mapping[str, Model]) -> dict[str, Any]:
 def show_models(models: Mapping[str, Model]) -> None:
     """A table of models, or what to do if there are none."""
     if not models:
-        Console(stderr=True).print(
+        Console(stderr=True, soft_wrap=True).print(
             "No model is installed. Models come as plugins, for example: pip install medseg-linknet"
         )
         return
