@@ -259,16 +259,21 @@ class LoadedModel:
         """Where this model, as a locator, finds its label: start and stop voxels with the margin.
 
         Raises:
-            ContractError: it finds nothing.
+            ContractError: it has no such label, or finds nothing.
         """
-        logits, grid, _ = self._logits(volumes, run)
-        values = [c.value for c in self.description.labels]
-        mask = largest_piece((logits.argmax(0) == values.index(locator.label)).cpu().numpy())
-        if not mask.any():
-            name = next(c.name for c in self.description.labels if c.value == locator.label)
+        names = {c.value: c.name for c in self.description.labels}
+        if locator.label not in names:
             raise ContractError(
-                f"the locator {self.name} finds no {name} in this input. Is it the right kind of image, "
-                f"and does its field of view hold it? Intended use: {self.description.intended_use}"
+                f"the locator {self.name} has no label {locator.label}; it has "
+                + ", ".join(f"{value} ({name})" for value, name in names.items())
+            )
+        logits, grid, _ = self._logits(volumes, run)
+        mask = largest_piece((logits.argmax(0) == list(names).index(locator.label)).cpu().numpy())
+        if not mask.any():
+            raise ContractError(
+                f"the locator {self.name} finds no {names[locator.label]} in this input. Is it the right "
+                "kind of image, and does its field of view hold it? "
+                f"Intended use: {self.description.intended_use}"
             )
         corners = np.argwhere(mask)
         low, high = corners.min(0), corners.max(0) + 1
