@@ -259,7 +259,7 @@ def models(*, all_: bool, json_: bool) -> None:
 
 @main.group()
 def plugin() -> None:
-    """Look at the installed plugins."""
+    """Look at the installed plugins, check them, begin a new one."""
 
 
 @plugin.command(name="list")
@@ -281,6 +281,35 @@ def list_plugins(kind: str | None, *, json_: bool) -> None:
     for record in registry.failures:
         line = f"{record.name} ({record.distribution} {record.version}) {record.status}: {record.reason}"
         click.echo(line, err=True)
+
+
+@plugin.command(name="new")
+@click.argument("name")
+@click.option("--kind", "kinds", multiple=True, required=True, help="What it offers; may be repeated.")
+@click.option("-o", "--out", default=".", type=FILE, help="The folder to write medseg-NAME into.")
+def new_plugin(name: str, kinds: tuple[str, ...], out: Path) -> None:
+    """Write a plugin that works before a word is changed: medseg-NAME, to install and to edit."""
+    from medseg.scaffold.distribution import write_distribution
+
+    click.echo(f"wrote {write_distribution(name, kinds, out)}")
+
+
+@plugin.command(name="check")
+@click.argument("name")
+@as_json
+def check_plugin(name: str, *, json_: bool) -> None:
+    """Check that an installed plugin keeps the promises of the plugin API."""
+    from medseg.testing.conformance import iter_checks, run_check
+    from medseg.testing.report import outcomes_json, show_outcome, summarise
+
+    outcomes = []
+    for check in iter_checks(name):
+        outcomes.append(run_check(check))
+        show_outcome(outcomes[-1], to_stderr=json_)
+    click.echo(f"{name}: {summarise(outcomes)}", err=json_)
+    if json_:
+        _print_json(outcomes_json(name, outcomes))
+    sys.exit(REFUSED if any(outcome.status == "failed" for outcome in outcomes) else 0)
 
 
 @main.command()
