@@ -1,0 +1,102 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from medseg.batch import Case, expand_folder, find_cases, run_cases
+from medseg.errors import Cancelled, OptionError
+from medseg.formats import save
+from medseg.predict import load_model
+from medseg.progress import CancelToken
+from medseg.volume import Volume
+
+
+def touch(folder, *names):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (folder / name).write_bytes(b"")
+    return folder
+
+
+def named(paths):
+    return [path.name for path in paths]
+
+
+def test_a_pair_in_a_folder_is_one_case_named_by_its_header(tmp_path):
+    pairs = ("a.hdr", "a.img", "B.HDR", "B.IMG", "c.hdr", "c.img.gz", "d.hdr.gz", "d.img.gz")
+    assert named(expand_folder(touch(tmp_path, *pairs))) == ["B.HDR", "a.hdr", "c.hdr", "d.hdr.gz"]
+
+
+def test_an_image_without_its_header_is_a_case_that_will_be_refused_not_left_out(tmp_path):
+    assert named(expand_folder(touch(tmp_path, "lost.img", "a.img.nii", "b.hdr"))) == [
+        "a.img.nii",
+        "b.hdr",
+        "lost.img",
+    ]
+
+
+def test_hidden_files_folders_and_other_files_are_no_cases(tmp_path):
+    touch(tmp_path, "._a.nii", ".part-1.nii", "a.nii", "a.json", "notes")
+    touch(tmp_path / "deeper.nii", "b.nii")
+    assert named(expand_folder(tmp_path)) == ["a.nii"]
+
+
+def test_a_folder_without_volumes_is_wrong_usage(tmp_path):
+    with pytest.raises(OptionError, match=r"no readable file in .*; looked for .*\.nii\.gz"):
+        expand_folder(tmp_path)
+
+
+def test_one_file_goes_to_the_file_that_is_named_or_into_a_folder(tmp_path):
+    head = touch(tmp_path, "head.v2.nii.gz") / "head.v2.nii.gz"
+    assert find_cases([head], tmp_path / "mask.NII")[0].target == tmp_path / "mask.NII"
+    assert find_cases([head], tmp_path / "out")[0].target == tmp_path / "out" / "head.v2.nii.gz"
+    (tmp_path / "folder.nii").mkdir()
+    assert find_cases([head], tmp_path / "folder.nii")[0].target == tmp_path / "folder.nii" / "head.v2.nii.gz"
+
+
+def test_the_files_beside_a_result_bear_its_name():
+    case = Case(name="a", source=Path("a.nii"), target=Path("out", "a.v2.nii.gz"))
+    assert case.beside(".json") == Path("out", "a.v2.json")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "out", "message"),
+    [
+        (["a.nii", "more/a.nii.gz"], "out", "several inputs are called a; their results would overwrite"),
+        (["a.nii", "a.nii"], "out", "several inputs are called a"),
+        (["more"], "more", "is an input; choose another place"),
+        (["more/a.nii.gz"], "link/a.nii.gz", "is an input"),
+        (["more/a.nii.gz"], "more/../more/a.nii.gz", "is an input"),
+    ],
+)
+def test_no_result_replaces_an_input_or_another_result(tmp_path, inputs, out, message):
+    touch(tmp_path, "a.nii")
+    touch(tmp_path / "more", "a.nii.gz")
+    (tmp_path / "link").symlink_to(tmp_path / "more", target_is_directory=True)
+    with pytest.raises(OptionError, match=message):
+        find_cases([tmp_path / name for name in inputs], tmp_path / out)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_cancelled_batch_stops_and_writes_nothing_more(tmp_path):
+    head = Volume(np.arange(60, dtype=np.int16).reshape(3, 4, 5), np.eye(4))
+    for name in ("a.nii", "b.nii"):
+        save(head, tmp_path / name)
+    cases = find_cases([tmp_path / "a.nii", tmp_path / "b.nii"], tmp_path / "out")
+    token = CancelToken()
+    outcomes = run_cases(cases, load_model("tiny:bright"), cancel=token)
+    assert next(outcomes).written == (tmp_path / "out" / "a.nii.gz", tmp_path / "out" / "a.json")
+    token.cancel()
+    with pytest.raises(Cancelled):
+        next(outcomes)
+    assert sorted(named((tmp_path / "out").iterdir())) == ["a.json", "a.nii.gz"]
+
+
+@pytest.mark.usefixtures("tiny")
+def test_the_same_input_gives_the_same_bytes(tmp_path):
+    save(Volume(np.arange(60, dtype=np.int16).reshape(3, 4, 5), np.eye(4)), tmp_path / "a.nii")
+    model = load_model("tiny:bright")
+    for out in ("once", "twice"):
+        list(run_cases(find_cases([tmp_path / "a.nii"], tmp_path / out), model))
+    once, twice = ((tmp_path / out / "a.nii.gz").read_bytes() for out in ("once", "twice"))
+    assert once == twice
