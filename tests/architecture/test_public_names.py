@@ -38,6 +38,13 @@ def test_the_public_names_are_these():
     assert dir(medseg) == sorted([*PUBLIC, "__version__"])
 
 
+@pytest.mark.parametrize("package", ["medseg", "medseg.testing"])
+def test_no_public_name_is_that_of_a_submodule(package):
+    # Python sets a submodule as an attribute of its package once it is imported: it would hide the name.
+    found = importlib.import_module(package)
+    assert set(found.__all__) & {m.name for m in pkgutil.iter_modules(found.__path__)} == set()
+
+
 @pytest.mark.parametrize("name", PUBLIC)
 def test_a_public_name_can_be_used_and_says_what_it_is(name):
     assert len(getattr(medseg, name).__doc__.splitlines()[0]) > 20
