@@ -8,8 +8,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from medseg.testing.conformance import conformance, iter_checks, run_check
     from medseg.testing.phantoms import make_phantom
+    from medseg.testing.suite import conformance, iter_checks, run_check
 
 __all__ = ["conformance", "iter_checks", "make_phantom", "run_check"]
 
@@ -19,5 +19,5 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(
             f"module 'medseg.testing' has no attribute {name!r}; it offers {', '.join(__all__)}"
         )
-    home = "phantoms" if name == "make_phantom" else "conformance"
+    home = "phantoms" if name == "make_phantom" else "suite"
     return getattr(importlib.import_module(f"medseg.testing.{home}"), name)

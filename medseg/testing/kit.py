@@ -3,7 +3,7 @@
 import pytest
 
 from medseg.errors import UnknownNameError
-from medseg.testing.conformance import Check, iter_checks, run_as_test
+from medseg.testing.suite import Check, iter_checks, run_as_test
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from medseg.testing.conformance import Outcome
+from medseg.testing.suite import Outcome
 
 _WORDS = {"passed": "ok", "failed": "FAILED", "not run": "not run"}
 
