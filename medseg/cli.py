@@ -299,8 +299,8 @@ def new_plugin(name: str, kinds: tuple[str, ...], out: Path) -> None:
 @as_json
 def check_plugin(name: str, *, json_: bool) -> None:
     """Check that an installed plugin keeps the promises of the plugin API."""
-    from medseg.testing.conformance import iter_checks, run_check
     from medseg.testing.report import outcomes_json, show_outcome, summarise
+    from medseg.testing.suite import iter_checks, run_check
 
     outcomes = []
     for check in iter_checks(name):
