@@ -1,0 +1,67 @@
+"""What a user should know of a series that was read: its unit, and what is unusual about it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from medseg_dicom.header import Frame, Instance
+from medseg_dicom.voxels import AIR
+
+_UNITS = {"BQML": "Bq/ml", "HU": "HU", "CNTS": "counts", "GML": "g/ml", "PROPCPS": "proportional to counts"}
+_LOWEST_CT, _HIGHEST_CT = -1100, 4000
+
+
+def remarks_on_headers(frames: Sequence[Frame], *, suv: bool) -> tuple[str, ...]:
+    """Remarks that the headers give rise to.
+
+    Args:
+        frames: of the series, in the order of the grid.
+        suv: the values are standardised uptake values.
+    """
+    first = frames[0].instance
+    instances = {id(frame.instance): frame.instance for frame in frames}.values()
+    unit = "arbitrary" if first.modality == "MR" and not first.unit else _UNITS.get(first.unit, "not known")
+    remarks = [f"Modality {first.modality}, unit {'SUV by body weight (g/ml)' if suv else unit}."]
+    expected = max((instance.images_in_acquisition or 0 for instance in instances), default=0)
+    if expected > len(frames):
+        remarks.append(
+            f"ImagesInAcquisition (0020,1002) is {expected}, but {len(frames)} images are here; some at an "
+            "end of the stack may be missing."
+        )
+    if any(instance.burned_in for instance in instances):
+        remarks.append(
+            "BurnedInAnnotation (0028,0301) is YES: text, perhaps the patient's name, is in the image."
+        )
+    if any(instance.lossy for instance in instances):
+        remarks.append("The images were once compressed with loss (tag LossyImageCompression (0028,2110)).")
+    executable = [instance.source.name for instance in instances if instance.executable]
+    if executable:
+        remarks.append(
+            f"The preamble of {executable[0]} is the beginning of a program; it was ignored. Do not run the "
+            "file."
+        )
+    return tuple(remarks)
+
+
+def remarks_on_values(slices: NDArray[Any], instance: Instance, *, padded: int) -> tuple[str, ...]:
+    """Remarks that the values give rise to.
+
+    Args:
+        slices: (K, R, C).
+        instance: one file of the series.
+        padded: voxels that were padding.
+    """
+    low, high = slices.min(), slices.max()
+    remarks = []
+    if padded:
+        remarks.append(f"{padded:,} padding voxels were set to {AIR[instance.modality]}.")
+    if low == high:
+        remarks.append(f"Every voxel has the value {low:g}.")
+    elif instance.modality == "CT" and (low < _LOWEST_CT or high > _HIGHEST_CT):
+        remarks.append(
+            f"Values reach from {low:g} to {high:g}; CT is mostly within {_LOWEST_CT} to {_HIGHEST_CT} HU."
+        )
+    elif instance.modality == "CT" and low >= 0 and high <= 255:
+        remarks.append(f"Values reach from {low:g} to {high:g}: display greys, not Hounsfield units?")
+    return tuple(remarks)
