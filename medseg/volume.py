@@ -64,9 +64,11 @@ class Grid:
         return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000
 
     def matches(self, other: "Grid", *, tolerance_mm: float = 1e-3) -> bool:
-        """Same shape, and every voxel in the same place to within a tolerance."""
+        """Same shape, and every voxel in the same place to within a tolerance and a hundredth of a voxel."""
         if self.shape != other.shape:
             return False
+        # A micrometre is nothing in a patient and several voxels in microscopy.
+        tolerance_mm = min(tolerance_mm, 0.01 * min(self.spacing_mm))
         return corner_distance_mm(self.affine, other.affine, self.shape) <= tolerance_mm
 
     def __repr__(self) -> str:

@@ -152,6 +152,8 @@ def test_grids_match_by_where_their_corners_are():
     assert grid.matches(Grid((100, 100, 100), affine_of(np.diag([1 + 1e-6, 1, 1]))))
     assert not grid.matches(Grid((100, 100, 100), affine_of(np.diag([1 + 1e-4, 1, 1]))))
     assert not grid.matches(Grid((100, 100, 99), EYE))
+    tiny = np.diag([2e-4, 2e-4, 2e-4, 1])
+    assert not Grid((5, 5, 5), tiny).matches(Grid((5, 5, 5), affine_of(tiny[:3, :3], (5e-4, 0, 0))))
     shifted = affine_of(np.eye(3), (3, 4, 0))
     assert corner_distance_mm(EYE, shifted, (2, 2, 2)) == pytest.approx(5)
 
