@@ -93,6 +93,7 @@ def difference(a: Tensor, b: Tensor) -> float:
     """Largest difference relative to the largest value; NaN if either holds NaN."""
     if a.shape != b.shape:
         return float("inf")
+    a, b = a.detach(), b.detach()
     return float((a - b).abs().max() / a.abs().max().clamp_min(1e-12))
 
 
