@@ -56,5 +56,6 @@ def check_entry_module_is_light(plugin: PluginSubject) -> None:
         not done.stdout.strip(),
         got=f"an entry module {plugin.module} that imports {', '.join(done.stdout.split())}",
         wanted="one that imports medseg.plugin and the standard library alone",
-        remedy="Move the code into another module and name it by its import string in the description",
+        remedy="Move the code into another module and name it by its import string; the package's own "
+        "__init__.py is imported too, and must be as light",
     )
