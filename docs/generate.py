@@ -1,9 +1,11 @@
 """Write the pages that are made from the code, or check that they are in step with it.
 
-    python docs/generate.py            write
-    python docs/generate.py --check    exit 1 and name the page if one is out of date
+python docs/generate.py            write
+python docs/generate.py --check    exit 1 and name the page if one is out of date
 """
 
+import importlib
+import inspect
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ from medseg.cli import main as cli
 from medseg.options import options_of
 from medseg.plugin import KINDS
 from medseg.registry import Registry
+from medseg.testing.suite import SUITES, promises_in, slug
 
 HERE = Path(__file__).parent
 MADE = "<!-- made by docs/generate.py; run make docs -->\n\n"
@@ -39,15 +42,36 @@ def components_page(registry: Registry) -> str:
         found = registry.components(kind)
         if not found:
             continue
-        lines.append(f"\n## {kind.capitalize()}s\n\n| name | what it is | options | reference |\n|---|---|---|---|\n")
+        lines.append(
+            f"\n## {kind.capitalize()}s\n\n| name | what it is | options | reference |\n|---|---|---|---|\n"
+        )
         for item in found:
             factory = registry.load(item) if item.component.factory else None
             options = "; ".join(f"`{o}`" for o in options_of(factory).values()) if factory else ""
             options = options.replace("|", "\\|")
-            lines.append(
-                f"| `{item.full_name}` | {item.component.summary} | {options} | {item.component.reference} |\n"
-            )
+            about = item.component
+            lines.append(f"| `{item.full_name}` | {about.summary} | {options} | {about.reference} |\n")
     return "".join(lines)
+
+
+CONFORMANCE = """\
+`medseg plugin check NAME` runs these checks; an id is kind, component and check, such as
+`architecture/unet/scores-are-raw`. Networks are built small: with a `width` of 4, 8 or 16, if they have
+that option, on sizes that are small multiples of their `divisor`.
+"""
+
+
+def conformance_page() -> str:
+    lines = [f"# What medseg promises on a plugin's behalf\n\n{MADE}", CONFORMANCE]
+    for module in dict.fromkeys(module for suite in SUITES.values() for module in suite):
+        about = prose(importlib.import_module(f"medseg.testing.checks.{module}"))
+        lines.append(f"\n## {module.capitalize()}\n\n{about}\n\n| check | promise |\n|---|---|\n")
+        lines += [f"| `{slug(promise)}` | {prose(promise)} |\n" for promise in promises_in(module)]
+    return "".join(lines)
+
+
+def prose(documented: object) -> str:
+    return " ".join((inspect.getdoc(documented) or "").split()).replace("``", "`")
 
 
 def main() -> int:
@@ -58,6 +82,7 @@ def main() -> int:
     pages = {
         HERE / "reference/cli.md": cli_page(),
         HERE / "reference/components.md": components_page(registry),
+        HERE / "reference/conformance.md": conformance_page(),
     }
     stale = [p for p, text in pages.items() if not p.exists() or p.read_text(encoding="utf-8") != text]
     if "--check" in sys.argv[1:]:

@@ -107,15 +107,17 @@ def run_check(check: Check) -> Outcome:
 
 def promises(kind: str) -> list[Callable[[Any], None]]:
     """The check functions of a kind, or of ``"plugin"``, in the order in which they are run."""
-    found: list[Callable[[Any], None]] = []
-    for name in SUITES[kind]:
-        module = importlib.import_module(f"medseg.testing.checks.{name}")
-        found += [
-            value
-            for key, value in vars(module).items()
-            if key.startswith("check_") and value.__module__ == module.__name__
-        ]
-    return found
+    return [promise for module in SUITES[kind] for promise in promises_in(module)]
+
+
+def promises_in(module: str) -> list[Callable[[Any], None]]:
+    """The check functions of one module of ``medseg.testing.checks``."""
+    loaded = importlib.import_module(f"medseg.testing.checks.{module}")
+    return [
+        value
+        for name, value in vars(loaded).items()
+        if name.startswith("check_") and value.__module__ == loaded.__name__
+    ]
 
 
 def slug(promise: Callable[[Any], None]) -> str:
