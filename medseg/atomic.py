@@ -9,7 +9,7 @@ import errno
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from medseg.errors import ResourceError
@@ -72,6 +72,24 @@ def write_whole(
     except BaseException:
         _remove(part)
         raise
+
+
+def write_together(files: Sequence[tuple[Path, Callable[[Path], None]]]) -> None:
+    """Write several files that belong together: their names appear when all are on the disk.
+
+    They appear in the given order, so the one whose presence means "done" goes last.
+
+    Args:
+        files: pairs of a path and what fills the file, as in ``write_whole``.
+
+    Raises:
+        ResourceError: the system refused. Nothing is left behind, and older files stay as they were.
+    """
+    if not files:
+        return
+    (path, write), *earlier = reversed(files)
+    # The files before this one are its verification: if one of them fails, this one never appears.
+    write_whole(path, write, verify=lambda _: write_together(earlier[::-1]))
 
 
 def sweep_stale_parts(folder: str | Path, *, older_than_hours: float = 24.0) -> list[Path]:

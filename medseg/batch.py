@@ -1,7 +1,5 @@
 """Many cases through one model: find them, name their results, write each whole or not at all."""
 
-import functools
-import json
 import re
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medseg.atomic import sweep_stale_parts, write_whole
+from medseg.atomic import sweep_stale_parts
 from medseg.errors import ContractError, MedsegError, OptionError, ResourceError, VolumeError
-from medseg.formats import load, save
-from medseg.plugin import Format
+from medseg.formats import is_one_volume, known_suffixes, load, stem_of, suffix_of
 from medseg.predict import LoadedModel, Segmentation
 from medseg.progress import CancelToken, OnProgress
-from medseg.registry import Registry, default_registry
-from medseg.volume import Volume
+from medseg.registry import Registered, Registry, default_registry
+from medseg.results import result_files, write_result
 
 DEFAULT_SUFFIX = ".nii.gz"
 
@@ -28,16 +25,12 @@ class Case:
     Args:
         name: the input's file name without suffix, by which it is reported.
         source: the input.
-        target: the label map to write; ``.json`` and ``.png`` of the same stem go beside it.
+        target: the label map to write; what else there is of a result goes beside it.
     """
 
     name: str
     source: Path
     target: Path
-
-    def beside(self, suffix: str) -> Path:
-        """A file next to the result: ``brain.nii.gz`` -> ``brain.json``."""
-        return self.target.with_name(_stem(self.target.name, _suffixes(default_registry())) + suffix)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,16 +63,18 @@ def find_cases(inputs: Sequence[Path], out: Path, *, registry: Registry | None =
     Raises:
         OptionError: nothing to do, two cases of one name, or a target that is an input.
     """
-    suffixes = _suffixes(registry or default_registry())
-    sources = [file for path in inputs for file in _expand(path, suffixes)]
+    registry = registry or default_registry()
+    suffixes = known_suffixes(registry)
+    sources = [(path, file) for path in inputs for file in _expand(path, registry)]
     if not sources:
         raise OptionError(
-            f"no readable file in {', '.join(path.name for path in inputs)}; looked for {', '.join(suffixes)}"
+            f"nothing readable in {', '.join(path.name for path in inputs)}; looked for {', '.join(suffixes)}"
         )
-    if len(sources) == 1 and inputs[0].is_file() and _suffix(out.name, suffixes) and not out.is_dir():
-        cases = [Case(name=_stem(sources[0].name, suffixes), source=sources[0], target=out)]
+    names = [_case_name(root, source, suffixes) for root, source in sources]
+    alone = len(sources) == 1 and sources[0][0] == sources[0][1]
+    if alone and suffix_of(out.name, suffixes) and not out.is_dir():
+        cases = [Case(name=names[0], source=sources[0][1], target=out)]
     else:
-        names = [_stem(source.name, suffixes) for source in sources]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise OptionError(
@@ -88,9 +83,9 @@ def find_cases(inputs: Sequence[Path], out: Path, *, registry: Registry | None =
             )
         cases = [
             Case(name=name, source=source, target=out / (name + DEFAULT_SUFFIX))
-            for name, source in zip(names, sources, strict=True)
+            for name, (_, source) in zip(names, sources, strict=True)
         ]
-    taken = {source.resolve() for source in sources}
+    taken = {source.resolve() for _, source in sources}
     for case in cases:
         if case.target.resolve() in taken:
             raise OptionError(f"{case.target} is an input; choose another place for the result")
@@ -103,6 +98,7 @@ def run_cases(
     *,
     overwrite: bool = False,
     read_options: Mapping[str, Any] | None = None,
+    exports: Sequence[Registered] = (),
     picture: bool = False,
     progress: OnProgress | None = None,
     cancel: CancelToken | None = None,
@@ -116,6 +112,7 @@ def run_cases(
         model: from ``load_model``.
         overwrite: replace files that exist; otherwise such a case is refused.
         read_options: permissions for the reader.
+        exports: other objects to write each result as, from ``find_exports``.
         picture: also draw each result as PNG.
         progress, cancel: as in ``segment``.
 
@@ -127,14 +124,23 @@ def run_cases(
         _make_folder(folder)
         sweep_stale_parts(folder)
     for case in cases:
-        standing = [] if overwrite else [path for path in _files(case, picture=picture) if path.exists()]
+        files = result_files(case.target, exports=exports, picture=picture)
+        standing = [] if overwrite else [path for path in files if path.exists()]
         if standing:
             yield Outcome(case=case, refusal=f"{standing[0]} exists; use --overwrite to replace it")
             continue
         try:
             image = load(case.source, **dict(read_options or {}))
             result = model.segment(image, progress=progress, cancel=cancel)
-            written = _write(case, image, result, picture=picture)
+            write_result(
+                result,
+                case.target,
+                image=image,
+                source=case.source,
+                read_options=read_options or {},
+                exports=exports,
+                picture=picture,
+            )
         except (VolumeError, ContractError) as error:
             yield Outcome(case=case, refusal=str(error))
         except (MedsegError, OSError, MemoryError, ImportError):
@@ -143,49 +149,28 @@ def run_cases(
             reason = f"{type(error).__name__}: {error}"
             yield Outcome(case=case, refusal=reason, traceback=traceback.format_exc())
         else:
-            yield Outcome(case=case, segmentation=result, written=written)
+            yield Outcome(case=case, segmentation=result, written=(case.target, *files[:-1]))
 
 
 def expand_folder(path: Path, *, registry: Registry | None = None) -> list[Path]:
-    """A file as it is; of a folder, the files that an installed format reads by their suffix.
+    """A file or a folder of slices as it is; else the readable files and series of a folder.
 
     Raises:
         OptionError: the folder holds none.
     """
-    suffixes = _suffixes(registry or default_registry())
-    files = _expand(path, suffixes)
-    if not files:
-        raise OptionError(f"no readable file in {path}; looked for {', '.join(suffixes)}")
-    return files
+    registry = registry or default_registry()
+    found = _expand(path, registry)
+    if not found:
+        raise OptionError(f"nothing readable in {path}; looked for {', '.join(known_suffixes(registry))}")
+    return found
 
 
-def _files(case: Case, *, picture: bool) -> tuple[Path, ...]:
-    return (case.target, case.beside(".json"), *((case.beside(".png"),) if picture else ()))
-
-
-def _write(case: Case, image: Volume, result: Segmentation, *, picture: bool) -> tuple[Path, ...]:
-    """Write the files of a result one inside the other.
-
-    Their names appear when all are on the disk, the label map's last: a full disk leaves none of
-    them, and an older result as it was.
-    """
-    text = json.dumps(dict(result.provenance), indent=2) + "\n"
-
-    def add_picture(_: Path) -> None:
-        if picture:
-            from medseg.picture import draw  # matplotlib is slow to import, and only needed here
-
-            names = ", ".join(m.label.name for m in result.measures[:3])
-            draw(image, result, case.beside(".png"), title=f"{case.name}: {names}")
-
-    def write_origin(part: Path) -> None:
-        part.write_text(text, encoding="utf-8")
-
-    def add_origin(_: Path) -> None:
-        write_whole(case.beside(".json"), write_origin, verify=add_picture)
-
-    write_whole(case.target, functools.partial(save, result.labels), verify=add_origin)
-    return _files(case, picture=picture)
+def _case_name(root: Path, source: Path, suffixes: Sequence[str]) -> str:
+    """A file's name without its suffix; for a folder below ``root``, the path to it, joined by _."""
+    if not source.is_dir():
+        return stem_of(source.name, suffixes)
+    below = source.relative_to(root).parts
+    return "_".join(below) or source.resolve().name
 
 
 def _make_folder(folder: Path) -> None:
@@ -195,35 +180,35 @@ def _make_folder(folder: Path) -> None:
         raise ResourceError(f"cannot make the folder {folder}: {error.strerror}; choose another") from error
 
 
-def _expand(path: Path, suffixes: Sequence[str]) -> list[Path]:
+def _expand(path: Path, registry: Registry) -> list[Path]:
+    """A file, or a folder that is one volume, as it is; else what is readable in and below a folder."""
     if not path.is_dir():
         return [path]
     try:
-        files = [f for f in sorted(path.iterdir()) if f.is_file() and not f.name.startswith(".")]
+        if is_one_volume(path, registry=registry):
+            return [path]
+        inside = [entry for entry in sorted(path.iterdir()) if not entry.name.startswith(".")]
     except OSError as error:
         raise ResourceError(
             f"cannot look into {path}: {error.strerror}; check the permissions of the folder"
         ) from error
-    readable = [f for f in files if _suffix(f.name, suffixes)]
-    names = {f.name.lower() for f in readable}
-    return [f for f in readable if not names & _headers(f.name.lower())]
+    suffixes = known_suffixes(registry)
+    readable = [entry for entry in inside if entry.is_file() and suffix_of(entry.name, suffixes)]
+    names = {entry.name.lower() for entry in readable}
+    files = [entry for entry in readable if not names & _headers(entry.name.lower())]
+    below = [case for entry in inside if entry.is_dir() for case in _series_below(entry, registry)]
+    return files + below
+
+
+def _series_below(folder: Path, registry: Registry) -> list[Path]:
+    """The folders in a tree that are one volume each; files in it are not taken for cases."""
+    if is_one_volume(folder, registry=registry):
+        return [folder]
+    inside = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.is_symlink())
+    return [found for entry in inside for found in _series_below(entry, registry)]
 
 
 def _headers(name: str) -> set[str]:
     """The names that the header of a NIfTI pair's .img may have: it names the case, and is read."""
     stem, is_image = re.subn(r"\.img(\.gz)?$", "", name)
     return {stem + ".hdr", stem + ".hdr.gz"} if is_image else set()
-
-
-def _suffixes(registry: Registry) -> list[str]:
-    described = [found.component for found in registry.components("format")]
-    return sorted({s for f in described if isinstance(f, Format) for s in f.suffixes}, key=len, reverse=True)
-
-
-def _suffix(name: str, suffixes: Sequence[str]) -> str:
-    return next((s for s in suffixes if name.lower().endswith(s)), "")
-
-
-def _stem(name: str, suffixes: Sequence[str]) -> str:
-    suffix = _suffix(name, suffixes)
-    return name[: -len(suffix)] if suffix else Path(name).stem

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import io
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -50,7 +51,12 @@ as_json = click.option(
     callback=_keep_for_document,
 )
 model_option = click.option(
-    "-m", "--model", required=True, help="A model's name; see: medseg models.", metavar="MODEL"
+    "-m",
+    "--model",
+    required=True,
+    is_eager=True,  # so that --help knows it
+    help="A model's name; see: medseg models.",
+    metavar="MODEL",
 )
 device_option = click.option(
     "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.", metavar="DEVICE"
@@ -61,6 +67,24 @@ allow_option = click.option(
     metavar="KEY=VALUE",
     help="Permit what a reader would refuse, such as orientation=sform; the refusal names the key.",
 )
+
+
+_NETWORK_OPTION = re.compile(r"([a-z][a-z0-9_-]*)=(.*)")
+
+
+class _Segment(click.Command):
+    """Its help lists the options of the model that stands before ``--help``."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        model = ctx.params.get("model")
+        if not model:
+            return
+        from medseg.catalogue import network_options
+
+        with formatter.section(f"Options of {model}, as -o NAME=VALUE"):
+            formatter.write_dl(
+                [(o.name, f"{o.type_name}, default {o.default}") for o in network_options(model).values()]
+            )
 
 
 class _Commands(click.Group):
@@ -88,6 +112,18 @@ class _Commands(click.Group):
             _stop(f"Error: {type(error).__name__}: {error}", ENVIRONMENT)
 
 
+def _out_and_options(outs: tuple[str, ...]) -> tuple[Path, dict[str, str]]:
+    """Tell the one place to write to from the options of the network, which look like ``width=32``."""
+    matches = [_NETWORK_OPTION.fullmatch(value) for value in outs]
+    places = [value for value, match in zip(outs, matches, strict=True) if not match]
+    if len(places) != 1:
+        raise OptionError(
+            f"-o names {len(places)} places to write to ({', '.join(places) or 'none'}); wanted one, and "
+            "options of the network as -o NAME=VALUE. A place with an equals sign in it: ./NAME=VALUE"
+        )
+    return Path(places[0]), {match[1].replace("-", "_"): match[2] for match in matches if match}
+
+
 def _stop(message: str, status: int) -> NoReturn:
     click.echo(message, err=True)
     sys.exit(status)
@@ -99,22 +135,39 @@ def main() -> None:
     """Medical and 3-D image segmentation; models are plugins. Research only, not for clinical use."""
 
 
-@main.command()
+@main.command(cls=_Segment)
 @click.argument("inputs", nargs=-1, required=True, type=EXISTING, metavar="INPUT...")
 @model_option
-@click.option("-o", "--out", required=True, type=FILE, help="A file for one input, else a folder.")
+@click.option(
+    "-o",
+    "--out",
+    "outs",
+    multiple=True,
+    required=True,
+    metavar="OUT",
+    help="Where to write: a file for one input, else a folder. Given again as NAME=VALUE, an option of the "
+    "model's network; medseg segment -m MODEL --help lists them.",
+)
 @device_option
 @allow_option
+@click.option(
+    "--as",
+    "exports",
+    multiple=True,
+    metavar="EXPORT",
+    help="Also write the result as another object; see: medseg plugin list --kind export.",
+)
 @click.option("--picture", is_flag=True, help="Also draw three planes with the outlines, as PNG.")
 @click.option("--overwrite", is_flag=True, help="Replace results that exist.")
 @as_json
 def segment(
+    *,
     inputs: tuple[Path, ...],
     model: str,
-    out: Path,
+    outs: tuple[str, ...],
     device: str,
     allow: tuple[str, ...],
-    *,
+    exports: tuple[str, ...],
     picture: bool,
     overwrite: bool,
     json_: bool,
@@ -123,14 +176,17 @@ def segment(
 
     For each case: the label map, and beside it a JSON file that says where it came from.
     """
+    out, options = _out_and_options(outs)
     from medseg.batch import find_cases, run_cases
     from medseg.options import parse_pairs
     from medseg.predict import load_model
     from medseg.report import cases_json, progress_bar, show_case
+    from medseg.results import find_exports
 
     cases = find_cases(inputs, out)
     read_options = parse_pairs(allow, flag="--allow")
-    loaded = load_model(model, device=device)
+    writers = find_exports(exports)
+    loaded = load_model(model, device=device, options=options)
     outcomes = []
     for case in cases:
         with progress_bar(case.name) as progress:
@@ -139,6 +195,7 @@ def segment(
                 loaded,
                 overwrite=overwrite,
                 read_options=read_options,
+                exports=writers,
                 picture=picture,
                 progress=progress,
             )
@@ -195,10 +252,13 @@ def demo(out: Path, device: str, *, json_: bool) -> None:
 @allow_option
 @as_json
 def info(path: Path, kind: Any, allow: tuple[str, ...], *, json_: bool) -> None:
-    """Say what a volume is, or why it is refused; for a folder, each readable file of it."""
+    """Say what a volume is, or why it is refused; for a folder, each volume in it.
+
+    Of a DICOM folder that holds several series, the list; look at one with --allow series=NUMBER.
+    """
     from medseg.batch import expand_folder
     from medseg.options import parse_pairs
-    from medseg.report import describe_volume, show_volume
+    from medseg.report import describe_volume, show_series, show_volume
 
     rows: list[dict[str, Any]] = []
     for source in expand_folder(path):
@@ -207,7 +267,7 @@ def info(path: Path, kind: Any, allow: tuple[str, ...], *, json_: bool) -> None:
         if "refused" in row:
             click.echo(f"REFUSED {row['refused']}", err=True)
         elif not json_:
-            show_volume(row)
+            show_series(row) if "series" in row else show_volume(row)
     if json_:
         _print_json({"volumes": rows})
     sys.exit(REFUSED if any("refused" in row for row in rows) else 0)

@@ -5,15 +5,19 @@ nothing. A reader that refuses a file has the last word: no other reader is trie
 next one would guess what the first would not.
 """
 
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from medseg import isolation
 from medseg.errors import AmbiguousNameError, OptionError, PluginError, VolumeError
 from medseg.options import check_options
-from medseg.plugin import Format
+from medseg.plugin import Content, Format
 from medseg.registry import Registered, Registry, default_registry
 from medseg.volume import Kind, Volume
+
+_SNIFFED = 32  # files of a folder that are looked at: a report or a picture may stand before the slices
 
 
 def load(
@@ -108,6 +112,48 @@ def save(
         raise OptionError(f"{path.name}: the format {found.full_name} can only be read. {advice}")
     write = registry.load_string(found, target)
     write(volume, path, **check_options(write, options, owner=f"format {found.full_name}"))
+
+
+def known_suffixes(registry: Registry) -> list[str]:
+    """Every suffix that a format reads, the longest first."""
+    suffixes = {s for found in registry.components("format") for s in _described(found).suffixes}
+    return sorted(suffixes, key=len, reverse=True)
+
+
+def suffix_of(name: str, suffixes: Sequence[str]) -> str:
+    """The longest of ``known_suffixes`` that a file name ends in, or nothing."""
+    return next((suffix for suffix in suffixes if name.lower().endswith(suffix)), "")
+
+
+def stem_of(name: str, suffixes: Sequence[str]) -> str:
+    """A file name without its known suffix: ``head.nii.gz`` -> ``head``."""
+    suffix = suffix_of(name, suffixes)
+    return name[: -len(suffix)] if suffix else Path(name).stem
+
+
+def is_one_volume(folder: Path, *, registry: Registry | None = None) -> bool:
+    """Whether a folder is itself a volume: some of its files are slices of a format that has folders."""
+    registry = registry or default_registry()
+    sniffers = [
+        registry.load_string(found, _described(found).sniff)
+        for found in registry.components("format")
+        if _described(found).folders
+    ]
+    files = itertools.islice((f for f in sorted(folder.iterdir()) if f.is_file()), _SNIFFED)
+    return bool(sniffers) and any(sniff(file) for file in files for sniff in sniffers)
+
+
+def list_contents(path: str | Path, *, registry: Registry | None = None) -> tuple[Content, ...]:
+    """The volumes that a path holds, for formats that hold several; else nothing.
+
+    Raises:
+        VolumeError: the path is refused as a whole.
+    """
+    path = Path(path)
+    registry = registry or default_registry()
+    found = _format_to_read(path, registry)
+    target = _described(found).contents
+    return tuple(registry.load_string(found, target)(path)) if target else ()
 
 
 def _described(found: Registered) -> Format:

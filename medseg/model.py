@@ -130,6 +130,8 @@ class Label:
         name: for people.
         colour: ``"#rrggbb"``.
         category, type: terms for DICOM SEG (segmented property category and type).
+        plausible_ml: the smallest and the largest volume that a whole one can have; a result outside
+            gets a warning, because a network finds something in any image.
     """
 
     value: int
@@ -137,6 +139,7 @@ class Label:
     colour: str
     category: Code | None = None
     type: Code | None = None
+    plausible_ml: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,6 +47,7 @@ __all__ = [
     "Channel",
     "Code",
     "Component",
+    "Content",
     "Export",
     "Format",
     "Head",
@@ -142,6 +143,9 @@ class Format(Component):
         suffixes: file name endings, with the dot, such as ``(".nii", ".nii.gz")``.
         sniff: import string of ``sniff(path) -> bool``, for files whose name says nothing.
         write: import string of ``write(volume, path) -> None``, if the format can be written.
+        folders: a volume may be a folder of files, which ``sniff`` then tells by any of them.
+        contents: import string of ``contents(path) -> Iterable[Content]``, if a path may hold
+            several volumes of which ``read`` takes one by its option ``series``.
         isolate: read in a child process with limits on memory and time, because the decoders are
             libraries that a damaged or hostile file may crash.
     """
@@ -149,6 +153,8 @@ class Format(Component):
     suffixes: tuple[str, ...]
     sniff: str = ""
     write: str = ""
+    folders: bool = False
+    contents: str = ""
     isolate: bool = False
 
 
@@ -212,6 +218,21 @@ class Output:
 
     logits: "Tensor"
     extras: Mapping[str, "Tensor"] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """One of the volumes that a path holds, from its headers alone; no patient data.
+
+    Args:
+        number: by which ``--allow series=NUMBER`` chooses it, from 1.
+        summary: one line: modality, size, number of images, what tells it from the others.
+        refusal: why it would not be read as it is; empty if it would.
+    """
+
+    number: int
+    summary: str
+    refusal: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

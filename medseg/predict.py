@@ -64,12 +64,32 @@ class Segmentation:
     @property
     def measures(self) -> tuple[Measure, ...]:
         """Voxels and mL of each label but the background."""
-        counts = np.bincount(self.labels.array.ravel(), minlength=max(c.value for c in self.classes) + 1)
-        return tuple(
-            Measure(label=c, voxels=int(counts[c.value]), ml=float(counts[c.value]) * self.labels.voxel_ml)
-            for c in self.classes
-            if c.value != 0
-        )
+        return measure(self.labels, self.classes)
+
+
+def measure(labels: Volume, classes: Sequence[Label]) -> tuple[Measure, ...]:
+    """Voxels and mL of each class but the background in a label map."""
+    counts = np.bincount(labels.array.ravel(), minlength=max(c.value for c in classes) + 1)
+    return tuple(
+        Measure(label=c, voxels=int(counts[c.value]), ml=float(counts[c.value]) * labels.voxel_ml)
+        for c in classes
+        if c.value != 0
+    )
+
+
+def implausible(measures: Sequence[Measure]) -> tuple[str, ...]:
+    """A sentence for each label that is larger or smaller than a whole one can be.
+
+    A label that is absent is left alone: not every image shows every structure.
+    """
+    return tuple(
+        f"{m.label.name}: got {m.ml:,.0f} mL, wanted {m.label.plausible_ml[0]:,.0f} to "
+        f"{m.label.plausible_ml[1]:,.0f} mL; is it the right kind of image, and all of it? Look at the result"
+        for m in measures
+        if m.label.plausible_ml
+        and m.voxels
+        and not m.label.plausible_ml[0] <= m.ml <= m.label.plausible_ml[1]
+    )
 
 
 def segment(
@@ -223,7 +243,8 @@ class LoadedModel:
             raise ContractError(f"model {self.name} cannot use this input. " + ". ".join(refused))
         with torch.inference_mode():
             labels = self._labels(volumes, run)
-        warnings = tuple(str(p) for p in problems)
+        measures = measure(labels, self.description.labels)
+        warnings = (*(str(p) for p in problems), *implausible(measures))
         return Segmentation(
             labels=labels,
             classes=self.description.labels,

@@ -16,7 +16,7 @@ from rich.text import Text
 from medseg import progress as events
 from medseg.batch import Outcome
 from medseg.errors import VolumeError
-from medseg.formats import load
+from medseg.formats import list_contents, load
 from medseg.predict import Segmentation
 from medseg.provenance import volume_sha256
 from medseg.volume import Kind, Volume
@@ -85,8 +85,11 @@ def progress_bar(name: str) -> Iterator[events.OnProgress | None]:
 
 
 def describe_volume(source: Path, *, kind: Kind, options: dict[str, Any]) -> dict[str, Any]:
-    """What a file holds, or under ``refused`` why it is not read."""
+    """What a file or folder holds, its ``series`` if there are several, or why it is ``refused``."""
     try:
+        contents = () if "series" in options else list_contents(source)
+        if len(contents) > 1:
+            return {"file": source.name, "series": [asdict(content) for content in contents]}
         return {"file": source.name, **volume_json(load(source, kind=kind, **options))}
     except VolumeError as error:
         return {"file": source.name, "refused": str(error)}
@@ -110,6 +113,16 @@ def volume_json(volume: Volume) -> dict[str, Any]:
         present, counts = np.unique(values, return_counts=True)
         described["labels"] = {str(label): int(n) for label, n in zip(present, counts, strict=True)}
     return described
+
+
+def show_series(described: dict[str, Any]) -> None:
+    """Print the series that ``describe_volume`` found."""
+    console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+    console.print(described["file"], style="bold")
+    for series in described["series"]:
+        console.print(f"  series {series['number']}: {series['summary']}")
+        if series["refusal"]:
+            console.print(f"    would be refused: {series['refusal']}")
 
 
 def show_volume(described: dict[str, Any]) -> None:

@@ -1,9 +1,7 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from medseg.batch import Case, expand_folder, find_cases, run_cases
+from medseg.batch import expand_folder, find_cases, run_cases
 from medseg.errors import Cancelled, OptionError
 from medseg.formats import save
 from medseg.predict import load_model
@@ -42,7 +40,7 @@ def test_hidden_files_folders_and_other_files_are_no_cases(tmp_path):
 
 
 def test_a_folder_without_volumes_is_wrong_usage(tmp_path):
-    with pytest.raises(OptionError, match=r"no readable file in .*; looked for .*\.nii\.gz"):
+    with pytest.raises(OptionError, match=r"nothing readable in .*; looked for .*\.nii\.gz"):
         expand_folder(tmp_path)
 
 
@@ -52,11 +50,6 @@ def test_one_file_goes_to_the_file_that_is_named_or_into_a_folder(tmp_path):
     assert find_cases([head], tmp_path / "out")[0].target == tmp_path / "out" / "head.v2.nii.gz"
     (tmp_path / "folder.nii").mkdir()
     assert find_cases([head], tmp_path / "folder.nii")[0].target == tmp_path / "folder.nii" / "head.v2.nii.gz"
-
-
-def test_the_files_beside_a_result_bear_its_name():
-    case = Case(name="a", source=Path("a.nii"), target=Path("out", "a.v2.nii.gz"))
-    assert case.beside(".json") == Path("out", "a.v2.json")
 
 
 @pytest.mark.parametrize(

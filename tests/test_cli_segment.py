@@ -183,7 +183,7 @@ def test_a_picture_comes_with_the_rest(run, tmp_path):
     assert (tmp_path / "out" / "$a_{b}$ [red].png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 
-@pytest.mark.parametrize("failing", ["medseg.batch.save", "medseg.picture.draw"])
+@pytest.mark.parametrize("failing", ["medseg.results.save", "medseg.picture.draw"])
 def test_files_appear_together_or_not_at_all(run, tmp_path, monkeypatch, failing):
     write_head(tmp_path / "head.nii.gz")
     arguments = ("segment", tmp_path / "head.nii.gz", "-m", "bright", "-o", tmp_path / "out", "--picture")
@@ -225,7 +225,7 @@ def test_a_permission_is_passed_to_the_reader(run, tmp_path):
         (("head.nii.gz", "-m", "bright", "-o", "."), 2, "is an input; choose another place"),
         (("head.nii.gz", "copy/head.nii", "-m", "bright", "-o", "out"), 2, "several inputs are called head"),
         (("nowhere.nii", "-m", "bright", "-o", "out"), 2, "'nowhere.nii' does not exist"),
-        (("empty", "-m", "bright", "-o", "out"), 2, "no readable file in empty; looked for "),
+        (("empty", "-m", "bright", "-o", "out"), 2, "nothing readable in empty; looked for "),
         (("head.nii.gz", "-m", "bright"), 2, "Missing option '-o'"),
         (("-m", "bright", "-o", "out"), 2, "Missing argument 'INPUT...'"),
         (("head.nii.gz", "-m", "bright", "-o", "out", "--allow", "sform"), 2, "--allow 'sform': write NAME="),

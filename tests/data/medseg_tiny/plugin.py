@@ -3,7 +3,18 @@
 import hashlib
 from pathlib import Path
 
-from medseg.plugin import Architecture, Channel, Input, Label, Model, Weights, Windows, hookimpl
+from medseg.plugin import (
+    Architecture,
+    Channel,
+    Export,
+    Format,
+    Input,
+    Label,
+    Model,
+    Weights,
+    Windows,
+    hookimpl,
+)
 
 MEDSEG_API = 1
 
@@ -16,6 +27,28 @@ def medseg_architectures():
         ("unimportable", "medseg_tiny.network_that_is_not_there:Network"),
     ):
         yield Architecture(name=name, factory=factory, summary="A 1x1 convolution")
+
+
+@hookimpl
+def medseg_formats():
+    yield Format(
+        name="stack",
+        factory="medseg_tiny.stack:read",
+        sniff="medseg_tiny.stack:sniff",
+        contents="medseg_tiny.stack:contents",
+        suffixes=(".slice",),
+        folders=True,
+        isolate=True,
+        summary="A folder of slices, each a row of numbers",
+    )
+
+
+@hookimpl
+def medseg_exports():
+    yield Export(
+        name="words", factory="medseg_tiny.words:write", suffix=".words.txt", summary="A result in words"
+    )
+    yield Export(name="never", factory="medseg_tiny.words:refuse", suffix=".never", summary="Refuses")
 
 
 @hookimpl

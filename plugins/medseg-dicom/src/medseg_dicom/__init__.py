@@ -1,6 +1,4 @@
-"""DICOM series for medseg: ``list_series`` says what a folder holds, ``read`` brings one of them."""
+"""DICOM series for medseg: ``listing.list_series`` says what a folder holds, ``reader.read`` reads one.
 
-from medseg_dicom.listing import SeriesSummary, list_series
-from medseg_dicom.reader import read
-
-__all__ = ["SeriesSummary", "list_series", "read"]
+Empty on purpose: whatever stood here would be imported whenever the plugins are listed.
+"""

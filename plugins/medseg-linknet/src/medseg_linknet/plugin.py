@@ -34,6 +34,7 @@ LABELS = (
         colour="#e8554e",
         category=Code(scheme="SCT", value="123037004", meaning="Anatomical Structure"),
         type=Code(scheme="SCT", value="12738006", meaning="Brain"),
+        plausible_ml=(600.0, 2500.0),  # with CSF; adults have 1000 to 2000 mL, children from two years 800
     ),
 )
 USE = "brain mask of an adult head in T1-weighted MRI; research only, not for clinical use"
