@@ -143,6 +143,7 @@ BAD = [
     ("other-sizes-work-or-are-refused", network("CutOff", divisor=2), r"size \(8, 10, 8\) for the size \(9,"),
     ("global-state-is-left-alone", network("Seeded"), "a generator that the caller alone seeds"),
     ("global-state-is-left-alone", network("Doubles"), "a change of torch's default dtype"),
+    ("global-state-is-left-alone", network("DrawsFromNumpy"), "a change of numpy's generator"),
     ("global-state-is-left-alone", network("NoiseInEvaluation"), "drawn during evaluation"),
     ("features-are-kept", network("no_module"), "from the factory"),
     ("features-are-kept", network("OtherHead"), "Let forward call the other two"),

@@ -1,5 +1,6 @@
 """Networks, sound but for one fault each."""
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -111,6 +112,11 @@ class Doubles(Sound):
     def forward(self, x):
         torch.set_default_dtype(torch.float64)
         return super().forward(x)
+
+
+class DrawsFromNumpy(Sound):
+    def forward(self, x):
+        return super().forward(x) + 0 * float(np.random.rand())  # noqa: NPY002  # the fault
 
 
 class NoiseInEvaluation(Sound):
