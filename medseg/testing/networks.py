@@ -26,14 +26,15 @@ def small_options(subject: Subject, *, dims: int) -> dict[str, int]:
     and 16 below its default that the factory does not refuse with an ``OptionError`` is used.
     """
     width = options_of(subject.factory).get("width")
-    for smaller in WIDTHS if width and width.type is int else ():
-        if width and smaller < width.default:
-            try:
-                with torch.random.fork_rng(devices=[]):
-                    subject.factory(1, 2, dims=dims, width=smaller)
-            except OptionError:
-                continue
-            return {"width": smaller}
+    if width is None or width.type is not int:
+        return {}
+    for smaller in (w for w in WIDTHS if w < width.default):
+        try:
+            with torch.random.fork_rng(devices=[]):
+                subject.factory(1, 2, dims=dims, width=smaller)
+        except OptionError:
+            continue
+        return {"width": smaller}
     return {}
 
 

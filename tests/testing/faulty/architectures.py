@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from medseg.errors import ContractError
+from medseg.errors import ContractError, OptionError
 
 
 class Sound(nn.Module):
@@ -140,3 +140,12 @@ class WrongCount(Sound):
 
 def no_module(in_channels, out_channels, *, dims=3):
     return lambda x: x
+
+
+class FromEight(Sound):
+    """No fault, but a width that it refuses."""
+
+    def __init__(self, in_channels, out_channels, *, dims=3, width: int = 32):
+        if width % 8:
+            raise OptionError(f"width is {width}; it must be a multiple of 8")
+        super().__init__(in_channels, out_channels, dims=dims, width=width)
