@@ -11,11 +11,10 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from medseg_dicom.reader import read
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittleEndian
-
-from medseg_dicom import read
 
 FIELD = np.array([8.0, 12.0, 20.0])
 ROOT = "1.2.826.0.1.3680043.8.498.9"

@@ -1,10 +1,10 @@
 """Enhanced multi-frame files: each frame by its own position and its own rescale."""
 
 import pytest
+from medseg_dicom.reader import read
 from pydicom.uid import JPEG2000Lossless
 
 from medseg.errors import VolumeError
-from medseg_dicom import read
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_frames_without_a_group_each_are_refused(make_enhanced):
     def drop(dataset):
         dataset.PerFrameFunctionalGroupsSequence.pop()
 
-    with pytest.raises(VolumeError, match="describes 7 frames, NumberOfFrames .* is 8"):
+    with pytest.raises(VolumeError, match=r"describes 7 frames, NumberOfFrames .* is 8"):
         read(make_enhanced(edit=drop))
 
 

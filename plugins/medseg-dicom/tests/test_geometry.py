@@ -4,9 +4,9 @@ import itertools
 
 import numpy as np
 import pytest
+from medseg_dicom.reader import read
 
 from medseg.errors import VolumeError
-from medseg_dicom import read
 
 AXES = [np.array(axis, float) for axis in itertools.product((-1, 0, 1), repeat=3) if np.abs(axis).sum() == 1]
 PLANES = [(row, column) for row in AXES for column in AXES if row @ column == 0]

@@ -4,9 +4,10 @@ import json
 import re
 
 import pytest
+from medseg_dicom.listing import list_series
+from medseg_dicom.reader import read
 
 from medseg.errors import VolumeError
-from medseg_dicom import list_series, read
 
 
 def test_each_case_is_read_or_refused_as_promised(case, bad):

@@ -1,5 +1,6 @@
 """Read one file's header into frames, or say why it gives none."""
 
+import re
 from collections.abc import Hashable
 
 from pydicom.uid import UID
@@ -27,6 +28,7 @@ ENHANCED = {
 """Enhanced CT, MR and PET, and their legacy converted forms."""
 _SECONDARY_CAPTURE = f"{_IMAGES}.7"
 _DIRECTORY = "1.2.840.10008.1.3.10"
+_PRIVATE_CLASS = re.compile(r"(?!1\.2\.840\.10008\.)\d+(\.\d+){3,}")
 _BOMB_BYTES, _BOMB_RATIO = 256 << 20, 1000
 
 _MARKS = {
@@ -96,9 +98,11 @@ def _why_no_volume(elements: Elements, content: Content) -> str:
     if sop_class == _SECONDARY_CAPTURE and not elements.text("ImagePositionPatient"):
         return "secondary capture without a position"
     if not sop_class or sop_class in CLASSIC | ENHANCED:
-        return ""  # without a class it is damaged, and that is said later
+        return ""  # an image, or without a class: then it is damaged, and that is said later
     name = UID(sop_class).name
-    kind = name if name != sop_class else "an unknown kind of object"
+    if name == sop_class and not (_PRIVATE_CLASS.fullmatch(sop_class) and elements.text("SeriesInstanceUID")):
+        return ""  # neither of the standard nor a maker's own: damaged too
+    kind = name if name != sop_class else "a maker's own kind of object"
     return f"{kind}, not CT, MR or PET" if content.pixels else f"{kind}, no image"
 
 

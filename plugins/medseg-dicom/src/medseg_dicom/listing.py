@@ -1,5 +1,6 @@
 """What a path holds, as a list to choose from. No name, no number and no text of a patient is in it."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from medseg_dicom.quiet import silenced
 from medseg_dicom.split import Series, split_contents
 
 _TAIL = 12
+_UID = re.compile(r"[0-9.]{1,64}")  # anything else in its place may be text of a patient
 _MODALITIES = {"CT", "MR", "PT", "CR", "DX", "MG", "US", "NM", "XA", "RF", "OT", "SC", "SEG"}
 _LONGEST_LIST = 12
 
@@ -20,7 +22,7 @@ class SeriesSummary:
 
     Args:
         number: by which it is chosen, from 1.
-        uid_tail: the end of its SeriesInstanceUID.
+        uid_tail: the end of its SeriesInstanceUID; ``?`` if that is no UID.
         modality: ``CT``, ``MR``, ``PT``, or ``?``.
         label: what tells it from others of its UID, such as ``echo time 4.6``.
         images: how many.
@@ -154,7 +156,7 @@ def _summarise(series: Series, number: int) -> SeriesSummary:
     first = frames[0].instance if frames else None
     return SeriesSummary(
         number=number,
-        uid_tail=series.uid[-_TAIL:],
+        uid_tail=series.uid[-_TAIL:] if _UID.fullmatch(series.uid) else "?",
         modality=first.modality if first and first.modality in _MODALITIES else "?",
         label=series.label,
         images=len(frames) + len(series.broken),

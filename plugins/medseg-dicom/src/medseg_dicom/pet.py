@@ -6,6 +6,7 @@ time to which the images are decay-corrected. Messages name tags, never a weight
 Reference: QIBA, SUV computation for FDG-PET (vendor-neutral); DICOM PS3.3, C.8.9.1, C.8.9.2.
 """
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -20,6 +21,7 @@ _TAGS = (
     *("AcquisitionDate", "AcquisitionTime", "RadiopharmaceuticalInformationSequence"),
 )
 _SMALLEST_DOSE_BQ = 1e5  # below, it was written in MBq
+_MOMENT = re.compile(r"\d{14}(\.\d{1,6})?")
 _LONGEST_UPTAKE = timedelta(hours=24)
 _REMEDY = "Read it in Bq/ml, without --allow units=suv"
 
@@ -99,13 +101,13 @@ def _moment(elements: Elements, date: str, time: str, times: Elements | None = N
 
 
 def _parsed(keyword: str, text: str) -> datetime:
-    form = "%Y%m%d%H%M%S.%f" if "." in text else "%Y%m%d%H%M%S"
     try:
-        return datetime.strptime(text, form).replace(
-            tzinfo=UTC
-        )  # all of them are local: only differences count
+        if not _MOMENT.fullmatch(text):
+            raise ValueError  # strptime would read 1305 as five seconds past one
+        form = "%Y%m%d%H%M%S.%f" if "." in text else "%Y%m%d%H%M%S"
+        return datetime.strptime(text, form).replace(tzinfo=UTC)  # all are local: only differences count
     except ValueError:
-        raise _refused(f"{named(keyword)} is no time without a zone") from None
+        raise _refused(f"{named(keyword)} is no time to the second, or has a zone") from None
 
 
 def _positive(elements: Elements, keyword: str) -> float:

@@ -68,7 +68,10 @@ def _decoded(instance: Instance, value: bytes, number: int) -> Stored:
         )
     except VolumeError as error:
         raise VolumeError(f"file {instance.source.name}: {error}") from error
-    except Exception as error:  # a codec raises what the damage leads it into
+    except BaseException as error:
+        # A codec raises what the damage leads it into; a panic of pylibjpeg-rle, in Rust, is no Exception.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         raise VolumeError(
             f"file {instance.source.name}: frame {number + 1} cannot be decoded from "
             f"{find_syntax(instance.transfer_syntax).name}; it is damaged. Copy or export it again"

@@ -35,6 +35,11 @@ def remarks_on_headers(frames: Sequence[Frame], *, suv: bool) -> tuple[str, ...]
         )
     if any(instance.lossy for instance in instances):
         remarks.append("The images were once compressed with loss (tag LossyImageCompression (0028,2110)).")
+    rescales = {(frame.slope, frame.intercept) for frame in frames}
+    if len(rescales) > 1 and first.modality != "PT":  # where every slice has its own
+        remarks.append(
+            "RescaleSlope or RescaleIntercept differs between slices; each was rescaled by its own."
+        )
     executable = [instance.source.name for instance in instances if instance.executable]
     if executable:
         remarks.append(

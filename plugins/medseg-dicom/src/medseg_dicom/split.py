@@ -14,7 +14,7 @@ import numpy as np
 
 from medseg_dicom.contents import Contents
 from medseg_dicom.header import Broken, Frame
-from medseg_dicom.stack import SAME_PLACE_MM, is_even, normal_of, offsets_along_normal
+from medseg_dicom.stack import SAME_PLACE_MM, Array, is_even, normal_of, offsets_along_normal
 
 _KINDS = ("stack", "echo time", "b-value", "gradient direction", "image type")
 """Marks that make different images of one place: entries of the list."""
@@ -119,7 +119,7 @@ def _stacks(frames: Sequence[Frame], label: str = "") -> list[tuple[str, tuple[t
             or not _better(frames, list(parts.values()), mark)
         ):
             continue
-        if mark in _TIMES and _overlap(list(parts.values())) and all(map(_distinct, parts.values())):
+        if mark in _TIMES and _same_places(frames, list(parts.values())):
             return [(label, tuple(tuple(part) for part in parts.values()))]
         return [
             stack
@@ -149,13 +149,18 @@ def _better(frames: Sequence[Frame], parts: list[list[Frame]], mark: str) -> boo
 
 def _crowd(frames: Sequence[Frame]) -> int:
     """The largest number of frames at one place."""
+    return max(map(len, _places(frames)))
+
+
+def _same_places(frames: Sequence[Frame], parts: list[list[Frame]]) -> bool:
+    """Whether the parts are stacks that all lie where the largest lies."""
+    return len(_places(frames)) == max(map(len, parts)) and all(_crowd(part) == 1 for part in parts)
+
+
+def _places(frames: Sequence[Frame]) -> list[Array]:
+    """Offsets along the normal, those of one place together."""
     offsets = np.sort(offsets_along_normal(frames))
-    bounds = np.flatnonzero(np.diff(offsets) >= SAME_PLACE_MM) + 1
-    return max(len(place) for place in np.split(offsets, bounds))
-
-
-def _distinct(frames: Sequence[Frame]) -> bool:
-    return _crowd(frames) == 1
+    return np.split(offsets, np.flatnonzero(np.diff(offsets) >= SAME_PLACE_MM) + 1)
 
 
 def _overlap(parts: list[list[Frame]]) -> bool:

@@ -83,9 +83,12 @@ class Elements:
         tag = _tag(keyword)
         if tag not in self._dataset:
             return []
-        value = self._dataset[tag].value
+        try:
+            value = self._dataset[tag].value  # parsed only now
+        except Exception:  # noqa: BLE001  # pydicom raises what the damage leads it into
+            value = None
         if not isinstance(value, Sequence):
-            raise VolumeError(f"{named(keyword)} is not a sequence; the file is damaged")
+            raise VolumeError(f"{named(keyword)} cannot be parsed; the file is damaged. Export it again")
         return [Elements(item) for item in value]
 
     def _raw(self, keyword: str) -> tuple[bytes, bool]:
