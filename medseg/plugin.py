@@ -98,7 +98,8 @@ class Architecture(Component):
 class Head(Component):
     """What stands on a backbone, ``f(num_features, out_channels, *, dims=3, **options)``.
 
-    The module's ``forward(features (B,F,*S), image (B,C,*S), spacing_mm)`` returns an ``Output``.
+    The module's ``forward(features (B,F,*S), image (B,C,*S), spacing_mm)`` returns an ``Output``;
+    ``spacing_mm`` is a tensor (len(S),), or (B, len(S)) where the samples differ.
 
     Args:
         dims: the numbers of spatial axes it can be built for.
@@ -124,7 +125,7 @@ class Loss(Component):
 
 @dataclass(frozen=True, kw_only=True)
 class Metric(Component):
-    """``f(**options)`` -> callable of (predicted, truth) volumes -> one value for each label.
+    """``f(**options)`` -> callable of two label maps (predicted, truth) -> ``{label: float}``.
 
     Args:
         unit: ``""`` for a ratio, else ``"mm"`` or ``"ml"``.
@@ -201,6 +202,7 @@ class Panel(Component):
         asset: path inside the plugin's package of an ES module to draw with, if it has one.
     """
 
+    factory: str = field(default="", init=False)
     title: str
     slot: Literal["setup", "result"]
     of: str

@@ -18,6 +18,7 @@ from medseg.formats import load
 from medseg.geometry import Undo, crop, fit, reorient, resample
 from medseg.inference.labels import label_map
 from medseg.inference.network import compute_logits
+from medseg.measure import Measure, implausible, measure
 from medseg.options import check_options
 from medseg.plugin import Label, Locator, Model, Slices, StepUse, WholeGrid
 from medseg.progress import CancelToken, OnProgress, Progress
@@ -34,15 +35,6 @@ from medseg.volume import Grid, Volume
 from medseg.weights import load_weights, locate
 
 Source = Volume | str | PathLike[str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measure:
-    """Size of one label in a result."""
-
-    label: Label
-    voxels: int
-    ml: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,31 +57,6 @@ class Segmentation:
     def measures(self) -> tuple[Measure, ...]:
         """Voxels and mL of each label but the background."""
         return measure(self.labels, self.classes)
-
-
-def measure(labels: Volume, classes: Sequence[Label]) -> tuple[Measure, ...]:
-    """Voxels and mL of each class but the background in a label map."""
-    counts = np.bincount(labels.array.ravel(), minlength=max(c.value for c in classes) + 1)
-    return tuple(
-        Measure(label=c, voxels=int(counts[c.value]), ml=float(counts[c.value]) * labels.voxel_ml)
-        for c in classes
-        if c.value != 0
-    )
-
-
-def implausible(measures: Sequence[Measure]) -> tuple[str, ...]:
-    """A sentence for each label that is larger or smaller than a whole one can be.
-
-    A label that is absent is left alone: not every image shows every structure.
-    """
-    return tuple(
-        f"{m.label.name}: got {m.ml:,.0f} mL, wanted {m.label.plausible_ml[0]:,.0f} to "
-        f"{m.label.plausible_ml[1]:,.0f} mL; is it the right kind of image, and all of it? Look at the result"
-        for m in measures
-        if m.label.plausible_ml
-        and m.voxels
-        and not m.label.plausible_ml[0] <= m.ml <= m.label.plausible_ml[1]
-    )
 
 
 def segment(

@@ -85,7 +85,7 @@ def export(code):
 
 
 def panel(**fields):
-    return described(Panel, **{"factory": "", "title": "", "slot": "setup", "of": "builtin:clip", **fields})
+    return described(Panel, **{"title": "", "slot": "setup", "of": "builtin:clip", **fields})
 
 
 def kind_of(component):

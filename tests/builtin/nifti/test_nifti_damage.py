@@ -82,12 +82,14 @@ def test_overwritten_bytes_in_a_gzip_file_are_refused_or_change_nothing(refused,
     refused("a.nii.gz", content)
 
 
-@pytest.mark.parametrize("tail", [bytes(512), bytes(70_000), gzip.compress(b"")])
+@pytest.mark.parametrize("tail", [bytes(512), bytes(70_000), gzip.compress(b"", mtime=0)])
 def test_padding_and_empty_members_after_the_gzip_stream_pass(refused, whole, tail):
     assert not refused("a.nii.gz", whole["a.nii.gz"] + tail)
 
 
-@pytest.mark.parametrize("tail", [b"garbage", b"\x1f", bytes(70_000) + b"x", gzip.compress(b"")[:-1]])
+@pytest.mark.parametrize(
+    "tail", [b"garbage", b"\x1f", bytes(70_000) + b"x", gzip.compress(b"", mtime=0)[:-1]]
+)
 def test_anything_else_after_the_gzip_stream_is_refused(refused, whole, tail):
     assert refused("a.nii.gz", whole["a.nii.gz"] + tail)
 
