@@ -1,5 +1,6 @@
 """Results and volumes, as tables for people and as JSON."""
 
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -163,8 +164,9 @@ class Agreement:
     @property
     def sentence(self) -> str:
         """For people, with the reason why this Dice cannot be 1."""
+        covered = math.floor(self.covered * 1e5) / 1e5  # 100 % is said only of all of it
         return (
-            f"The mask holds {self.covered:.2%} of the cerebrum inside this subject's FreeSurfer surfaces "
+            f"The mask holds {covered:.3%} of the cerebrum inside this subject's FreeSurfer surfaces "
             f"({self.reference_ml:,.1f} mL); Dice {self.dice:.3f}, below 1 by nature, since a brain mask "
             "also holds cerebellum, brain stem and CSF."
         )

@@ -67,7 +67,7 @@ def test_agreement_counts_the_covered_voxels_and_dice(tmp_path):
         "dice": pytest.approx(2 * 80 / 180),
         "reference_ml": pytest.approx(0.1),
     }
-    assert "80.00%" in agreement.sentence
+    assert "80.000%" in agreement.sentence
     assert "Dice 0.889" in agreement.sentence
 
 
