@@ -41,15 +41,8 @@ _MARKS = {
 }
 _CLOCKS = {"acquisition time": "AcquisitionTime", "content time": "ContentTime"}
 _TAGS = (
-    *(
-        "SOPClassUID",
-        "SOPInstanceUID",
-        "SeriesInstanceUID",
-        "SeriesNumber",
-        "FrameOfReferenceUID",
-        "Modality",
-    ),
-    *("ImageType", "ImagesInAcquisition", "BurnedInAnnotation", "LossyImageCompression", "Units"),
+    *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber", "FrameOfReferenceUID"),
+    *("Modality", "ImageType", "ImagesInAcquisition", "BurnedInAnnotation", "LossyImageCompression", "Units"),
     *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"),

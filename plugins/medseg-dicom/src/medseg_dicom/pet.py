@@ -8,6 +8,7 @@ Reference: QIBA, SUV computation for FDG-PET (vendor-neutral); DICOM PS3.3, C.8.
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from medseg.errors import VolumeError
@@ -101,13 +102,11 @@ def _moment(elements: Elements, date: str, time: str, times: Elements | None = N
 
 
 def _parsed(keyword: str, text: str) -> datetime:
-    try:
-        if not _MOMENT.fullmatch(text):
-            raise ValueError  # strptime would read 1305 as five seconds past one
+    if _MOMENT.fullmatch(text):  # strptime alone would read 1305 as five seconds past one
         form = "%Y%m%d%H%M%S.%f" if "." in text else "%Y%m%d%H%M%S"
-        return datetime.strptime(text, form).replace(tzinfo=UTC)  # all are local: only differences count
-    except ValueError:
-        raise _refused(f"{named(keyword)} is no time to the second, or has a zone") from None
+        with suppress(ValueError):
+            return datetime.strptime(text, form).replace(tzinfo=UTC)  # all are local: only differences count
+    raise _refused(f"{named(keyword)} is no time to the second, or has a zone")
 
 
 def _positive(elements: Elements, keyword: str) -> float:

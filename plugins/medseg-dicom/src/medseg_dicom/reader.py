@@ -16,7 +16,7 @@ from medseg_dicom.pet import suv_factor
 from medseg_dicom.quiet import silenced
 from medseg_dicom.remarks import remarks_on_headers, remarks_on_values
 from medseg_dicom.repair import fill_gaps, straighten
-from medseg_dicom.source import Source
+from medseg_dicom.source import Source, files_below
 from medseg_dicom.split import split_contents
 from medseg_dicom.stack import Stack
 from medseg_dicom.voxels import AIR, read_values
@@ -48,7 +48,7 @@ def read(
         gaps: ``"resample"`` interpolates missing and unevenly spaced slices.
         tilt: ``"resample"`` brings the stack of a tilted gantry onto a straight grid.
         units: ``"suv"`` gives PET as standardised uptake value by body weight.
-        threads: how many files are read at once; 0: as many as there are processors.
+        threads: how many files are read at once; 0: as many as suit the machine.
 
     Returns:
         The volume: int16 where slopes and intercepts are whole numbers and the values fit, else float32.
@@ -80,8 +80,7 @@ def sniff(path: str | Path) -> bool:
     path = Path(path)
     if path.is_file():
         return looks_like_dicom(Source.of_file(path))
-    files = islice((file for file in sorted(path.rglob("*")) if file.is_file()), _SNIFFED)
-    return any(looks_like_dicom(Source.of_file(file)) for file in files)
+    return any(looks_like_dicom(Source.of_file(file)) for file in islice(files_below(path), _SNIFFED))
 
 
 def _read(
@@ -92,7 +91,9 @@ def _read(
             "this reader gives images, not label maps; convert the segmentation to NIfTI and read that"
         )
     if threads < 0:
-        raise OptionError(f"threads is {threads}; wanted a number of threads, or 0 for all processors")
+        raise OptionError(
+            f"threads is {threads}; wanted a number of threads, or 0 for as many as suit the machine"
+        )
     contents = read_contents(path)
     chosen, choice_notes = choose_series(contents, split_contents(contents), series)
     stack = check_series(chosen, fill_gaps=gaps, straighten=tilt, time_point=timepoint)

@@ -3,7 +3,9 @@
 import io
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -56,15 +58,17 @@ def walk_folder(folder: Path) -> list[Source]:
     Raises:
         VolumeError: there are too many files to be one study.
     """
-    paths: list[Path] = []
+    paths = list(islice(files_below(folder), MAX_FILES + 1))
+    if len(paths) > MAX_FILES:
+        raise VolumeError(f"more than {MAX_FILES:,} files below this folder; give the folder of one study")
+    return [Source.of_file(path, number) for number, path in enumerate(paths, start=1)]
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """The files below a folder, one after the other, so that a look at the first costs no more."""
     for where, folders, names in os.walk(folder):
         folders.sort()
-        paths.extend(Path(where, name) for name in sorted(names))
-        if len(paths) > MAX_FILES:
-            raise VolumeError(
-                f"more than {MAX_FILES:,} files below this folder; give the folder of one study"
-            )
-    return [Source.of_file(path, number) for number, path in enumerate(paths, start=1) if path.is_file()]
+        yield from (path for name in sorted(names) if (path := Path(where, name)).is_file())
 
 
 def _shown(name: str, otherwise: str) -> str:

@@ -99,9 +99,8 @@ def _by_plane(frames: list[Frame]) -> list[list[Frame]]:
     """Groups of frames whose normals are nearly parallel, the largest first."""
     groups: list[list[Frame]] = []
     for frame in frames:
-        normal = normal_of(frame)
         for group in groups:
-            if abs(normal @ normal_of(group[0])) > np.cos(np.radians(_OTHER_PLANE_DEGREES)):
+            if _parallel(frame, group[0]):
                 group.append(frame)
                 break
         else:
@@ -109,15 +108,17 @@ def _by_plane(frames: list[Frame]) -> list[list[Frame]]:
     return sorted(groups, key=len, reverse=True)
 
 
+def _parallel(a: Frame, b: Frame) -> bool:
+    if (a.along_row, a.along_column) == (b.along_row, b.along_column):
+        return True
+    return bool(abs(normal_of(a) @ normal_of(b)) > np.cos(np.radians(_OTHER_PLANE_DEGREES)))
+
+
 def _stacks(frames: Sequence[Frame], label: str = "") -> list[tuple[str, tuple[tuple[Frame, ...], ...]]]:
     """Stacks with their labels; each as its time points."""
     for mark in (*_KINDS, *_TIMES):
         parts = _by_mark(frames, mark)
-        if (
-            len(parts) < 2
-            or min(map(len, parts.values())) < 2
-            or not _better(frames, list(parts.values()), mark)
-        ):
+        if not _better(frames, list(parts.values()), mark):
             continue
         if mark in _TIMES and _same_places(frames, list(parts.values())):
             return [(label, tuple(tuple(part) for part in parts.values()))]
@@ -138,7 +139,9 @@ def _by_mark(frames: Sequence[Frame], mark: str) -> dict[Hashable, list[Frame]]:
 
 
 def _better(frames: Sequence[Frame], parts: list[list[Frame]], mark: str) -> bool:
-    """Whether the parts are stacks, or nearer to it than the whole."""
+    """Whether there are several parts, and they are stacks or nearer to it than the whole."""
+    if len(parts) < 2 or min(map(len, parts)) < 2:
+        return False
     crowd = _crowd(frames)
     if crowd > 1:
         return max(map(_crowd, parts)) < crowd

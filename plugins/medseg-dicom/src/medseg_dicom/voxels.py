@@ -5,7 +5,6 @@ Values are int16 where every slope and intercept is a whole number and all resul
 Reference: DICOM PS3.3, C.11.1.1.2 (rescale), C.7.5.1.1.2 (pixel padding); PS3.5, section 8.1.1 (bits).
 """
 
-import os
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -35,7 +34,7 @@ def read_values(
     Args:
         frames: in the order of the grid; all of one size.
         factor: multiplies every value, as for SUV.
-        threads: how many files are read at once; 0: as many as there are processors.
+        threads: how many files are read at once; 0: as many as suit the machine.
 
     Returns:
         (K, R, C), slice by slice; and the number of padding voxels that were changed to air.
@@ -75,7 +74,7 @@ def _read(frames: Sequence[Frame], kind: type[Any], factor: float, threads: int)
                 values[index][padding] = air
         return padded
 
-    with ThreadPoolExecutor(threads or len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(threads or None) as pool:
         padded = sum(pool.map(read_file, files.values()))
     return values, padded
 
