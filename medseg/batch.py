@@ -100,6 +100,7 @@ def run_cases(
     read_options: Mapping[str, Any] | None = None,
     exports: Sequence[Registered] = (),
     picture: bool = False,
+    force: bool = False,
     progress: OnProgress | None = None,
     cancel: CancelToken | None = None,
 ) -> Iterator[Outcome]:
@@ -114,7 +115,7 @@ def run_cases(
         read_options: permissions for the reader.
         exports: other objects to write each result as, from ``find_exports``.
         picture: also draw each result as PNG.
-        progress, cancel: as in ``segment``.
+        force, progress, cancel: as in ``segment``.
 
     Raises:
         ResourceError, PluginError, Cancelled, OSError, MemoryError, ImportError: what the next case
@@ -131,7 +132,7 @@ def run_cases(
             continue
         try:
             image = load(case.source, **dict(read_options or {}))
-            result = model.segment(image, progress=progress, cancel=cancel)
+            result = model.segment(image, force=force, progress=progress, cancel=cancel)
             write_result(
                 result,
                 case.target,

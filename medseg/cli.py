@@ -158,6 +158,7 @@ def main() -> None:
     help="Also write the result as another object; see: medseg plugin list --kind export.",
 )
 @click.option("--picture", is_flag=True, help="Also draw three planes with the outlines, as PNG.")
+@click.option("--force", is_flag=True, help="Run on another modality than the model's; it is recorded.")
 @click.option("--overwrite", is_flag=True, help="Replace results that exist.")
 @as_json
 def segment(
@@ -169,6 +170,7 @@ def segment(
     allow: tuple[str, ...],
     exports: tuple[str, ...],
     picture: bool,
+    force: bool,
     overwrite: bool,
     json_: bool,
 ) -> None:
@@ -197,6 +199,7 @@ def segment(
                 read_options=read_options,
                 exports=writers,
                 picture=picture,
+                force=force,
                 progress=progress,
             )
         outcomes.append(outcome)

@@ -5,6 +5,7 @@ write it and it must import nothing. Here it meets a volume: ``check`` lists wha
 """
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -14,8 +15,12 @@ from typing import Any, Literal, get_args, get_origin
 import numpy as np
 
 from medseg.errors import ContractError
-from medseg.plugin import Input, Model
+from medseg.geometry import reorient
+from medseg.plugin import Channel, Input, Model
 from medseg.volume import Volume
+
+LOWEST_HU, HIGHEST_HU = -1100, 4000  # scanners store -1024 to 3071; metal and rounding reach further
+ANY_UNIT = "arbitrary"  # what a channel says whose values have no unit, as in most MR
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,14 +31,15 @@ class Problem:
         field: what it is about, such as ``"channels"``.
         got, wanted: as people write them.
         remedy: what to do.
-        severity: ``refuse`` stops the run; ``warn`` is shown and recorded.
+        severity: ``refuse`` stops the run; ``force`` stops it unless the user says that it is meant;
+            ``warn`` is shown and recorded.
     """
 
     field: str
     got: str
     wanted: str
     remedy: str
-    severity: Literal["refuse", "warn"]
+    severity: Literal["refuse", "force", "warn"]
 
     def __str__(self) -> str:
         return f"{self.field}: got {self.got}, wanted {self.wanted}; {self.remedy}"
@@ -72,8 +78,26 @@ def _findings(volumes: Sequence[Volume], wanted: Input) -> typing.Iterator[list[
                     severity="refuse",
                 )
             ]
+        yield _kind_problems(channel, volume)
         yield _value_problems(channel.name, channel.unit, volume)
     yield _spacing_problems(first, wanted)
+    yield _field_problems(first, wanted)
+
+
+def _kind_problems(channel: Channel, volume: Volume) -> list[Problem]:
+    """A modality or unit that the file states and the contract does not want."""
+    pairs = (("modality", volume.modality, channel.modality), ("unit", volume.unit, channel.unit))
+    return [
+        Problem(
+            field=f"{what} of {channel.name}",
+            got=got,
+            wanted=wanted,
+            remedy="choose a model for it, or force this one if you know what you do",
+            severity="force",
+        )
+        for what, got, wanted in pairs
+        if got and wanted not in (got, ANY_UNIT)
+    ]
 
 
 def _value_problems(name: str, unit: str, volume: Volume) -> list[Problem]:
@@ -84,27 +108,49 @@ def _value_problems(name: str, unit: str, volume: Volume) -> list[Problem]:
     if low == high:
         got, wanted, remedy = f"the one value {low} everywhere", "an image", "is this the right file?"
         return [Problem(field=name, got=got, wanted=wanted, remedy=remedy, severity="refuse")]
-    if unit == "HU" and low >= 0 and high <= 255:
-        got, wanted = f"values from {low} to {high}", "Hounsfield units"
-        remedy = "it looks windowed for display; use the original series"
-        return [Problem(field=name, got=got, wanted=wanted, remedy=remedy, severity="warn")]
-    return []
+    display = low >= 0 and high <= 255
+    if unit != "HU" or (not display and low >= LOWEST_HU and high <= HIGHEST_HU):
+        return []
+    got, wanted = f"values from {low:g} to {high:g}", f"Hounsfield units, {LOWEST_HU} to {HIGHEST_HU}"
+    remedy = "it looks windowed for display; use the original series" if display else "is this CT, in HU?"
+    return [Problem(field=name, got=got, wanted=wanted, remedy=remedy, severity="warn")]
 
 
 def _spacing_problems(volume: Volume, wanted: Input) -> list[Problem]:
-    coarsest = max(volume.spacing_mm)
-    limit = 3 * max(wanted.spacing_mm) if wanted.spacing_mm else None
-    if limit is None or coarsest <= limit:
+    limit = 3 * max(wanted.spacing_mm) if wanted.spacing_mm else math.inf
+    if max(volume.spacing_mm) <= limit:
         return []
     return [
         Problem(
             field="spacing",
-            got=" x ".join(f"{mm:.3g}" for mm in volume.spacing_mm) + " mm",
-            wanted=f"near {' x '.join(f'{mm:.3g}' for mm in wanted.spacing_mm or ())} mm",
+            got=_millimetres(volume.spacing_mm),
+            wanted=f"near {_millimetres(wanted.spacing_mm or ())}",
             remedy="expect a worse result: voxels are over three times coarser than in training",
             severity="warn",
         )
     ]
+
+
+def _field_problems(volume: Volume, wanted: Input) -> list[Problem]:
+    if wanted.field_mm is None:
+        return []
+    seen = reorient(volume, wanted.orientation)[0]
+    extent = [n * mm for n, mm in zip(seen.shape, seen.spacing_mm, strict=True)]
+    if all(got >= least for got, least in zip(extent, wanted.field_mm, strict=True)):
+        return []
+    return [
+        Problem(
+            field="field of view",
+            got=_millimetres(extent),
+            wanted=f"at least {_millimetres(wanted.field_mm)} along {wanted.orientation}",
+            remedy="a part may be missing, and so from the result",
+            severity="warn",
+        )
+    ]
+
+
+def _millimetres(lengths: Sequence[float]) -> str:
+    return " x ".join(f"{mm:.3g}" for mm in lengths) + " mm"
 
 
 def to_json(model: Model) -> dict[str, Any]:

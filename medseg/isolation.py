@@ -125,6 +125,8 @@ def _send(volume: Volume, descriptor: int) -> dict[str, Any]:
         "affine": volume.affine.tolist(),
         "kind": volume.kind,
         "notes": volume.notes,
+        "modality": volume.modality,
+        "unit": volume.unit,
     }
 
 
@@ -133,7 +135,14 @@ def _volume(reply: dict[str, Any], voxels: IO[bytes]) -> Volume:
         raise getattr(errors, reply["error"])(reply["message"])
     memory = mmap.mmap(voxels.fileno(), 0, access=mmap.ACCESS_READ)
     array = np.frombuffer(memory, reply["type"]).reshape(reply["shape"])
-    return Volume(array, np.array(reply["affine"]), reply["kind"], tuple(reply["notes"]))
+    return Volume(
+        array,
+        np.array(reply["affine"]),
+        reply["kind"],
+        tuple(reply["notes"]),
+        modality=reply["modality"],
+        unit=reply["unit"],
+    )
 
 
 def _anonymous_file() -> IO[bytes]:

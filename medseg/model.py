@@ -100,6 +100,7 @@ class Input:
         patch: sliding windows, slices of a 2-D network, or one whole grid.
         steps: intensity steps, in order, on each channel after the geometry.
         interpolation: how the image is resampled to ``spacing_mm``.
+        field_mm: the smallest field of view along i, j, k that shows all of what is to be found.
         locator: the model that says where to look, if there is one.
     """
 
@@ -109,6 +110,7 @@ class Input:
     patch: Windows | Slices | WholeGrid
     steps: tuple[StepUse, ...] = ()
     interpolation: Literal["nearest", "linear", "cubic"] = "cubic"
+    field_mm: Triple | None = None
     locator: Locator | None = None
 
 

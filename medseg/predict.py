@@ -65,6 +65,7 @@ def segment(
     *,
     device: str = "auto",
     options: Mapping[str, Any] | None = None,
+    force: bool = False,
     progress: OnProgress | None = None,
     cancel: CancelToken | None = None,
     registry: Registry | None = None,
@@ -78,6 +79,7 @@ def segment(
         model: ``plugin:name``, or a short name while it is unique.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         options: of the network, over those of the contract; the weights must still fit.
+        force: run on another modality or unit than the contract's; recorded as a warning.
         progress: called with a ``Progress`` as the work goes on.
         cancel: a token to stop it with, from another thread.
         registry: where to look names up; what is installed, if None.
@@ -97,7 +99,7 @@ def segment(
         >>> medseg.save(result.labels, "brain.nii.gz")  # doctest: +SKIP
     """
     loaded = load_model(model, device=device, options=options, registry=registry)
-    return loaded.segment(image, progress=progress, cancel=cancel)
+    return loaded.segment(image, force=force, progress=progress, cancel=cancel)
 
 
 def load_model(
@@ -196,6 +198,7 @@ class LoadedModel:
         self,
         image: Source | Sequence[Source],
         *,
+        force: bool = False,
         progress: OnProgress | None = None,
         cancel: CancelToken | None = None,
     ) -> Segmentation:
@@ -205,13 +208,15 @@ class LoadedModel:
         with run.stage("read"):
             volumes = [s if isinstance(s, Volume) else load(Path(s)) for s in sources]
         problems = contract.check(volumes, self.description.input)
-        refused = [str(p) for p in problems if p.severity == "refuse"]
+        fatal = {"refuse"} if force else {"refuse", "force"}
+        refused = [str(p) for p in problems if p.severity in fatal]
         if refused:
             raise ContractError(f"model {self.name} cannot use this input. " + ". ".join(refused))
         with torch.inference_mode():
             labels = self._labels(volumes, run)
         measures = measure(labels, self.description.labels)
-        warnings = (*(str(p) for p in problems), *implausible(measures))
+        forced = (f"forced: {p}" if p.severity == "force" else str(p) for p in problems)
+        warnings = (*forced, *implausible(measures))
         return Segmentation(
             labels=labels,
             classes=self.description.labels,

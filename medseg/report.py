@@ -106,6 +106,8 @@ def volume_json(volume: Volume) -> dict[str, Any]:
         "spacing_mm": [round(mm, 6) for mm in volume.spacing_mm],
         "orientation": volume.orientation,
         "affine": volume.affine.tolist(),
+        "modality": volume.modality,
+        "unit": volume.unit,
         "range": [values.min().item(), values.max().item()],
         "sha256": volume_sha256(volume),
         "notes": list(volume.notes),
@@ -132,10 +134,10 @@ def show_volume(described: dict[str, Any]) -> None:
     size = " x ".join(map(str, described["shape"]))
     spacing = " x ".join(f"{mm:g}" for mm in described["spacing_mm"])
     console.print(described["file"], style="bold")
-    console.print(
-        f"  {described['kind']}, {size} voxels of {spacing} mm, {described['orientation']}, "
-        f"{described['type']} from {described['range'][0]:g} to {described['range'][1]:g}"
-    )
+    low, high = described["range"]
+    kind = f"{described['modality']} {described['kind']}".lstrip()
+    values = f"{described['type']} from {low:g} to {high:g} {described['unit']}".rstrip()
+    console.print(f"  {kind}, {size} voxels of {spacing} mm, {described['orientation']}, {values}")
     if "labels" in described:
         shown = ", ".join(f"{label}: {n:,}" for label, n in list(described["labels"].items())[:20])
         console.print(f"  voxels of each label: {shown}")

@@ -86,6 +86,8 @@ class Volume:
         affine: (4, 4), voxel index to RAS+ mm.
         kind: ``image`` (interpolated when resampled) or ``labels`` (never mixed).
         notes: what a reader had to decide, for people and for the provenance.
+        modality: ``CT``, ``MR``, ``PT`` and so on, as in DICOM, where the file says it; else empty.
+        unit: of the values, such as ``HU`` or ``Bq/ml``, where the file says it; else empty.
 
     Raises:
         VolumeError: not three axes, not real numbers, labels that are not whole numbers >= 0,
@@ -103,6 +105,8 @@ class Volume:
     affine: Affine
     kind: Kind = "image"
     notes: tuple[str, ...] = field(default=(), repr=False)
+    modality: str = field(default="", repr=False)
+    unit: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         array = np.asarray(self.array).view()

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -171,7 +172,10 @@ def test_a_constant_image_is_refused():
     assert "5.0 everywhere" in problem.got
 
 
-@pytest.mark.parametrize(("low", "high", "warns"), [(0, 255, True), (-1024, 255, False), (0, 1500, False)])
+@pytest.mark.parametrize(
+    ("low", "high", "warns"),
+    [(0, 255, True), (-1024, 255, False), (0, 1500, False), (-2000, 1500, True), (-1000, 5000, True)],
+)
 def test_a_ct_windowed_for_display_is_a_warning(low, high, warns):
     problems = contract.check([noise(low, high)], wanted(CT))
     assert [p.severity for p in problems] == ["warn"] * warns
@@ -186,3 +190,42 @@ def test_voxels_three_times_coarser_than_in_training_are_a_warning(thick, warns)
 def test_a_grid_that_is_fitted_asks_for_no_spacing():
     whole = wanted(spacing_mm=None, patch=WholeGrid(shape=(8, 8, 8)))
     assert contract.check([noise(affine=np.diag([1.0, 1, 90, 1]))], whole) == []
+
+
+def stated(modality="", unit=""):
+    return replace(noise(-1000, 1000), modality=modality, unit=unit)
+
+
+def test_what_the_file_does_not_state_is_no_problem():
+    assert contract.check([stated()], wanted(CT)) == []
+    assert contract.check([stated("CT", "HU")], wanted(CT)) == []
+
+
+@pytest.mark.parametrize(
+    ("volume", "sentence"),
+    [
+        (stated("MR"), "modality of CT: got MR, wanted CT; choose a model for it, or force this one"),
+        (stated("CT", "arbitrary"), "unit of CT: got arbitrary, wanted HU"),
+    ],
+)
+def test_another_modality_or_unit_than_the_contract_has_to_be_forced(volume, sentence):
+    (problem,) = contract.check([volume], wanted(CT))
+
+    assert problem.severity == "force"
+    assert sentence in str(problem)
+
+
+def test_an_arbitrary_unit_in_the_contract_takes_any():
+    assert contract.check([stated("MR", "ms")], wanted()) == []
+
+
+def test_a_field_of_view_is_compared_along_the_axes_of_the_contract():
+    needs = replace(wanted(CT), field_mm=(10.0, 20.0, 30.0))
+    values = np.linspace(-1000, 1000, 6000).reshape(20, 30, 10)
+    turned = Volume(values, np.array([[0, 0, 1, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]]))
+    short = Volume(values, np.eye(4))
+
+    assert contract.check([turned], needs) == []  # 10 mm to the left, 20 back, 30 up
+    (problem,) = contract.check([short], needs)
+    assert problem.severity == "warn"
+    assert "field of view: got 20 x 30 x 10 mm, wanted at least 10 x 20 x 30 mm along LPS" in str(problem)

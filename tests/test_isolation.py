@@ -24,7 +24,7 @@ def read(path, *, kind, scale=1.0):
     print("DOE^JANE on standard output")
     sys.stderr.write("DOE^JANE on standard error")
     array = np.arange(24, dtype=">i2").reshape(2, 3, 4) * int(scale)
-    return Volume(array, np.diag([1.0, 2.0, 3.0, 1.0]), kind, ("a note",))
+    return Volume(array, np.diag([1.0, 2.0, 3.0, 1.0]), kind, ("a note",), "CT", "HU")
 
 
 def refuse(path, *, kind):
@@ -81,6 +81,7 @@ def test_the_volume_comes_back_as_it_was_read(reader):
     assert np.array_equal(volume.array, 2 * np.arange(24).reshape(2, 3, 4))
     assert np.array_equal(volume.affine, np.diag([1.0, 2.0, 3.0, 1.0]))
     assert (volume.kind, volume.notes) == ("image", ("a note",))
+    assert (volume.modality, volume.unit) == ("CT", "HU")
 
 
 def test_a_large_volume_comes_back_whole(reader):

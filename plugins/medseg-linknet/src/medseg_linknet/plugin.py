@@ -98,6 +98,7 @@ def medseg_models() -> Iterator[Model]:
             orientation="RAS",
             patch=WholeGrid(shape=(256, 256, 256), interpolation="nearest"),
             steps=NORMALISE,
+            field_mm=(110.0, 130.0, 90.0),  # a small adult brain, measured left to right, front to back, up
             locator=Locator(model="brain-locator", label=1, margin=0.075),
         ),
         labels=LABELS,
