@@ -39,7 +39,7 @@ def test_each_slice_is_rescaled_by_its_own_slope_to_bq_per_ml(make_series):
     slopes = 2.5 + np.arange(8) / 7
     expected = ((plain.array.astype(float) + 1024) * [float(f"{s:.14g}") for s in slopes]).astype(np.float32)
     assert np.allclose(activity.array, expected, rtol=1e-6)
-    assert activity.notes[0] == "Modality PT, unit Bq/ml."
+    assert (activity.modality, activity.unit) == ("PT", "Bq/ml")
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,8 @@ def test_suv_is_activity_times_weight_over_decayed_dose(make_series, change, dec
     folder = make_series(edit=changed(change))
     suv, activity = read(folder, units="suv"), read(folder)
     assert np.allclose(suv.array, activity.array * (75_000 / decayed), rtol=1e-6)
-    assert suv.notes[0] == "Modality PT, unit SUV by body weight (g/ml)."
+    assert (suv.modality, suv.unit) == ("PT", "SUV")
+    assert "to give SUV by body weight" in suv.notes[0]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from medseg_dicom import plugin
 from medseg_dicom.reader import read, sniff
 
 from medseg.errors import OptionError, VolumeError
-from medseg.formats import load
+from medseg.formats import list_contents, load
 from medseg.options import options_of
 from medseg.registry import Registry
 
@@ -34,6 +34,15 @@ def test_permissions_are_options_of_the_reader(registry, make_series):
     with pytest.raises(OptionError, match=r"option gaps is 'guess', wanted ''\|'resample'"):
         load(folder, registry=registry, gaps="guess")
     assert list(options_of(read)) == ["series", "timepoint", "gaps", "tilt", "units", "threads"]
+
+
+def test_the_core_lists_the_series_of_a_path(registry, bad):
+    assert [(c.number, c.refusal) for c in list_contents(bad / "09_two_series", registry=registry)] == [
+        (1, ""),
+        (2, ""),
+    ]
+    (only,) = list_contents(bad / "01_missing_middle", registry=registry)
+    assert only.refusal.startswith("a gap of 6 mm")
 
 
 def test_a_negative_number_of_threads_is_refused(make_series):

@@ -46,7 +46,7 @@ def test_two_series_are_listed_with_what_tells_them_apart(together):
     assert (first.number, first.modality, first.images, first.spacing_mm) == (1, "CT", 8, (1.5, 1.25, 3.0))
     assert (second.number, second.uid_tail, second.spacing_mm) == (2, "1.2.3.77", (1.5, 1.25, 2.0))
     assert not first.refusal
-    assert str(second) == "2: CT, 20 x 16, 8 images, 1.5 x 1.25 x 2 mm, UID ...1.2.3.77"
+    assert second.summary == "CT, 20 x 16, 8 images, 1.5 x 1.25 x 2 mm, UID ...1.2.3.77"
 
 
 @pytest.mark.parametrize("wanted", ["2", "3.77"])

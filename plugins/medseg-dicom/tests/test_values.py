@@ -108,7 +108,15 @@ def test_values_without_rescale_are_kept_in_mr_alone(make_series):
 
     volume = read(make_series(edit=mr))
     assert volume.array.dtype == "int16"
-    assert volume.notes == ("Modality MR, unit arbitrary.",)
+    assert (volume.modality, volume.unit, volume.notes) == ("MR", "", ())
+
+
+def test_the_unit_is_that_of_the_file_and_its_absence_is_remarked(make_series):
+    plain = read(make_series("plain"))
+    assert (plain.modality, plain.unit, plain.notes) == ("CT", "HU", ())
+    other = read(make_series("other", edit=ramp([0, 2000], RescaleType="MGML")))
+    assert other.unit == ""
+    assert any("RescaleType (0028,1054) is not HU" in note for note in other.notes)
 
 
 def test_rescales_that_differ_are_applied_and_remarked(make_series, read_world):

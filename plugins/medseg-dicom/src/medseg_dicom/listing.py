@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medseg.errors import MedsegError, VolumeError
+from medseg.plugin import Content
 from medseg_dicom.contents import Contents, read_contents
 from medseg_dicom.gate import check_series
 from medseg_dicom.quiet import silenced
@@ -43,12 +44,14 @@ class SeriesSummary:
     spacing_mm: tuple[float, float, float] | None
     refusal: str
 
-    def __str__(self) -> str:
+    @property
+    def summary(self) -> str:
+        """One line: modality, size, number of images, and what tells it from the others."""
         parts = [self.modality, f"{self.columns} x {self.rows}", f"{self.images} images"]
         parts += [f"{self.time_points} time points"] if self.time_points > 1 else []
         parts += [" x ".join(f"{mm:.4g}" for mm in self.spacing_mm) + " mm"] if self.spacing_mm else []
         parts += [self.label] if self.label else []
-        return f"{self.number}: {', '.join(parts)}, UID ...{self.uid_tail}"
+        return f"{', '.join(parts)}, UID ...{self.uid_tail}"
 
 
 def list_series(path: str | Path) -> tuple[SeriesSummary, ...]:
@@ -72,6 +75,14 @@ def list_series(path: str | Path) -> tuple[SeriesSummary, ...]:
             return tuple(_summarise(entry, number) for number, entry in enumerate(series, start=1))
     except VolumeError as error:
         raise VolumeError(f"{path.name}: {error}") from error
+
+
+def contents(path: str | Path) -> tuple[Content, ...]:
+    """The list as the core asks for it; see ``list_series``."""
+    return tuple(
+        Content(number=entry.number, summary=entry.summary, refusal=entry.refusal)
+        for entry in list_series(path)
+    )
 
 
 def choose_series(contents: Contents, series: list[Series], wanted: str) -> tuple[Series, tuple[str, ...]]:
@@ -139,7 +150,8 @@ def _matching(series: list[Series], wanted: str) -> list[Series]:
 
 
 def _listed(series: list[Series]) -> str:
-    entries = [str(_summarise(entry, number)) for number, entry in enumerate(series[:_LONGEST_LIST], start=1)]
+    first = [_summarise(entry, number) for number, entry in enumerate(series[:_LONGEST_LIST], start=1)]
+    entries = [f"{entry.number}: {entry.summary}" for entry in first]
     more = f"; and {len(series) - _LONGEST_LIST} more" if len(series) > _LONGEST_LIST else ""
     return "; ".join(entries) + more
 

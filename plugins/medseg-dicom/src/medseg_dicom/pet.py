@@ -16,6 +16,8 @@ from medseg_dicom.dataset import read_content
 from medseg_dicom.header import Frame
 from medseg_dicom.values import Elements, named
 
+SUV = "SUV"
+"""The unit: g/ml, by body weight."""
 _CLASSIC_PET = "1.2.840.10008.5.1.4.1.1.128"
 _TAGS = (
     *("DecayCorrection", "CorrectedImage", "PatientWeight", "SeriesDate", "SeriesTime"),

@@ -12,9 +12,9 @@ from medseg_dicom.contents import read_contents
 from medseg_dicom.dataset import looks_like_dicom
 from medseg_dicom.gate import check_series
 from medseg_dicom.listing import choose_series, set_aside_notes
-from medseg_dicom.pet import suv_factor
+from medseg_dicom.pet import SUV, suv_factor
 from medseg_dicom.quiet import silenced
-from medseg_dicom.remarks import remarks_on_headers, remarks_on_values
+from medseg_dicom.remarks import remarks_on_headers, remarks_on_values, unit_of
 from medseg_dicom.repair import fill_gaps, straighten
 from medseg_dicom.source import Source, files_below
 from medseg_dicom.split import split_contents
@@ -100,7 +100,7 @@ def _read(
     factor, unit_notes = suv_factor(stack.frames) if suv else (1.0, ())
     slices, affine, padded = _slices(stack, factor, threads)
     notes = (
-        *remarks_on_headers(stack.frames, suv=suv),
+        *remarks_on_headers(stack.frames),
         *unit_notes,
         *choice_notes,
         *((f"Time point {timepoint} of {len(chosen.time_points)}.",) if timepoint else ()),
@@ -108,7 +108,9 @@ def _read(
         *stack.notes,
         *remarks_on_values(slices, stack.frames[0].instance, padded=padded),
     )
-    return Volume(slices.T, affine, "image", notes)
+    instance = stack.frames[0].instance
+    unit = SUV if suv else unit_of(instance)
+    return Volume(slices.T, affine, "image", notes, modality=instance.modality, unit=unit)
 
 
 def _slices(stack: Stack, factor: float, threads: int) -> tuple["np.typing.NDArray[np.generic]", Affine, int]:

@@ -1,4 +1,4 @@
-"""What a user should know of a series that was read: its unit, and what is unusual about it."""
+"""What a user should know of a series that was read: the unit, and what is unusual about it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,21 +8,26 @@ from numpy.typing import NDArray
 from medseg_dicom.header import Frame, Instance
 from medseg_dicom.voxels import AIR
 
-_UNITS = {"BQML": "Bq/ml", "HU": "HU", "CNTS": "counts", "GML": "g/ml", "PROPCPS": "proportional to counts"}
+_UNITS = {"BQML": "Bq/ml", "HU": "HU", "CNTS": "counts"}
 _LOWEST_CT, _HIGHEST_CT = -1100, 4000
 
 
-def remarks_on_headers(frames: Sequence[Frame], *, suv: bool) -> tuple[str, ...]:
+def unit_of(instance: Instance) -> str:
+    """The unit of a file's values after rescaling, as medseg writes it; empty if it is not known."""
+    return _UNITS.get(instance.unit, "")
+
+
+def remarks_on_headers(frames: Sequence[Frame]) -> tuple[str, ...]:
     """Remarks that the headers give rise to.
 
     Args:
         frames: of the series, in the order of the grid.
-        suv: the values are standardised uptake values.
     """
     first = frames[0].instance
     instances = {id(frame.instance): frame.instance for frame in frames}.values()
-    unit = "arbitrary" if first.modality == "MR" and not first.unit else _UNITS.get(first.unit, "not known")
-    remarks = [f"Modality {first.modality}, unit {'SUV by body weight (g/ml)' if suv else unit}."]
+    remarks = []
+    if first.modality == "CT" and unit_of(first) != "HU":
+        remarks.append("RescaleType (0028,1054) is not HU: these may be no Hounsfield units.")
     expected = max((instance.images_in_acquisition or 0 for instance in instances), default=0)
     if expected > len(frames):
         remarks.append(
