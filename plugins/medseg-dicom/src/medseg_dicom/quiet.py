@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-_LOUD = ("pydicom", "pylibjpeg", "openjpeg", "libjpeg", "rle")
+_LOUD = ("pydicom", "highdicom", "pylibjpeg", "openjpeg", "libjpeg", "rle")
 _lock = threading.Lock()
 _inside = 0
 _restore = ExitStack()

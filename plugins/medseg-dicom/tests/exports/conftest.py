@@ -1,0 +1,126 @@
+"""Results on the phantom, whose labels are balls in the world, and what reads and validates their objects."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from medseg_dicom.reader import read
+
+from medseg.plugin import Code, Label, Result
+
+CLASSES = (
+    Label(value=0, name="background", colour="#000000"),
+    Label(
+        value=1,
+        name="brain",
+        colour="#e8554e",
+        category=Code(scheme="SCT", value="123037004", meaning="Anatomical Structure"),
+        type=Code(scheme="SCT", value="12738006", meaning="Brain"),
+    ),
+    Label(
+        value=2,
+        name="lesion",
+        colour="#10c0ff",
+        category=Code(scheme="SCT", value="49755003", meaning="Morphologically Abnormal Structure"),
+        type=Code(scheme="SCT", value="52988006", meaning="Lesion"),
+    ),
+)
+WEIGHTS = "c0ffee" + "0" * 58
+
+
+class Balls:
+    """Label 1 is a ball about a point in RAS mm, with a smaller ball, label 2, inside to one side."""
+
+    def __init__(self, centre, radius=8.0):
+        self.centre, self.radius = np.asarray(centre), radius
+
+    def __call__(self, points):
+        """(..., 3) points -> (...) labels."""
+        away = np.linalg.norm(points - self.centre, axis=-1)
+        inner = np.linalg.norm(points - self.centre - [self.radius / 2, 1, 1], axis=-1)
+        return np.where(inner < self.radius / 3, 2, np.where(away < self.radius, 1, 0)).astype(np.uint8)
+
+
+def world_of(affine, shape):
+    """(*shape, 3): where voxels are."""
+    return np.moveaxis(np.indices(shape), 0, -1) @ affine[:3, :3].T + affine[:3, 3]
+
+
+@pytest.fixture
+def segmented():
+    """A result on a series, and its balls: what is where in the world."""
+
+    def segment(path, *, array=None, classes=CLASSES, provenance=None, **options):
+        volume = read(path, **options)
+        world = world_of(volume.affine, volume.shape)
+        balls = Balls(world.reshape(-1, 3).mean(axis=0))
+        labels = balls(world) if array is None else array(volume)
+        result = Result(
+            labels=volume.with_array(labels, kind="labels"),
+            classes=classes,
+            model="toy:balls",
+            provenance={"weights_sha256": WEIGHTS} if provenance is None else provenance,
+            source=Path(path),
+            read_options=options,
+        )
+        return result, balls
+
+    return segment
+
+
+@pytest.fixture(scope="session")
+def errors_of():
+    """The lines of dciodvfy that begin with Error."""
+    if not shutil.which("dciodvfy"):
+        pytest.skip("dciodvfy is missing; on Debian and Ubuntu: apt-get install dicom3tools")
+
+    def validate(path):
+        # It also exits with 1 for what it reports, and reports on standard error.
+        done = subprocess.run(["dciodvfy", str(path)], check=False, capture_output=True, text=True)
+        lines = (done.stdout + done.stderr).splitlines()
+        assert lines, "dciodvfy said nothing, not even the name of the object"
+        return [line for line in lines if line.startswith("Error")]
+
+    return validate
+
+
+@pytest.fixture(scope="session")
+def dcmqi():
+    """Run one of dcmqi's programs."""
+    folder = Path(sys.executable).parent
+
+    def run(program, *arguments):
+        command = [str(folder / program), *map(str, arguments)]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done
+
+    return run
+
+
+@pytest.fixture
+def dcmqi_segments(dcmqi, tmp_path):
+    """A segmentation as dcmqi reads it: RAS positions of the voxels of each segment, by its number."""
+
+    def load(path):
+        out = tmp_path / "dcmqi"
+        out.mkdir()
+        dcmqi(
+            "segimage2itkimage",
+            *("--inputDICOM", path, "--outputDirectory", out, "--prefix", "s", "--outputType", "nii"),
+        )
+        found = {}
+        for file in sorted(out.glob("s-*.nii.gz")):
+            image = nibabel.load(file)
+            array = np.asarray(image.dataobj)
+            for value in set(np.unique(array).tolist()) - {0}:
+                # Fractions keep their scale, 0 to 255; the segment is in the name of the file.
+                number = int(file.name.split("-")[1].split(".")[0]) if value == 255 else value
+                found[number] = nibabel.affines.apply_affine(image.affine, np.argwhere(array == value))
+        return found
+
+    return load
