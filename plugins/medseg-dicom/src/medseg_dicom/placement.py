@@ -6,6 +6,7 @@ Reference: DICOM PS3.3, C.7.6.2.1.1 (image position and orientation), C.11.1.1.2
 from collections.abc import Hashable, Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from medseg.errors import VolumeError
 from medseg_dicom.header import Frame, Instance
@@ -77,7 +78,7 @@ def _needed(elements: Elements, keyword: str, count: int) -> tuple[float, ...]:
     return values
 
 
-def _check_orientation(axes: "np.typing.NDArray[np.float64]") -> None:
+def _check_orientation(axes: NDArray[np.float64]) -> None:
     """Two perpendicular unit vectors, or a refusal."""
     if np.abs(axes @ axes.T - np.eye(2)).max() > ORIENTATION_TOLERANCE:
         found = "\\".join(f"{value:g}" for value in axes.flat)

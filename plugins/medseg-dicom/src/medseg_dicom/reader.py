@@ -2,9 +2,9 @@
 
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-import numpy as np
+from numpy.typing import NDArray
 
 from medseg.errors import OptionError, ResourceError, VolumeError
 from medseg.volume import Affine, Kind, Volume
@@ -113,7 +113,7 @@ def _read(
     return Volume(slices.T, affine, "image", notes, modality=instance.modality, unit=unit)
 
 
-def _slices(stack: Stack, factor: float, threads: int) -> tuple["np.typing.NDArray[np.generic]", Affine, int]:
+def _slices(stack: Stack, factor: float, threads: int) -> tuple[NDArray[Any], Affine, int]:
     """Values (K, R, C) on the grid, its affine, and how many voxels were padding."""
     try:
         slices, padded = read_values(stack.frames, factor=factor, threads=threads)

@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from medseg.volume import Affine
 from medseg_dicom.stack import Stack
@@ -69,6 +69,6 @@ def _shifted(image: NDArray[Any], shift: float, *, axis: int) -> tuple[NDArray[A
     return (1 - fraction) * near + fraction * far, first
 
 
-def _as(kind: "np.dtype[Any]", values: "np.typing.ArrayLike") -> NDArray[Any]:
+def _as(kind: np.dtype[Any], values: ArrayLike) -> NDArray[Any]:
     array = np.asarray(values)
     return (np.rint(array) if kind.kind == "i" else array).astype(kind)
