@@ -16,7 +16,7 @@ from medseg.errors import ResourceError
 from medseg.plugin import Result
 from medseg_dicom.origin import Origin
 
-_LONG_STRING = 64  # characters of the representation LO
+_LONG_STRING = 64  # of the representation LO: characters, which some readers take for bytes
 SERIES_NUMBERS = {"SEG": 9001, "SR": 9002, "RTSTRUCT": 9003}
 """High, so that lists show derived series after the images; a number need not be unique in a study."""
 
@@ -70,8 +70,9 @@ def describe_maker(result: Result) -> Maker:
 
 
 def long_string(text: str) -> str:
-    """A text as the representation LO allows it: one line, no backslash, at most 64 characters."""
-    return " ".join(text.replace("\\", "/").split())[:_LONG_STRING] or "unnamed"
+    """A text as the representation LO allows it: one line, no backslash, at most 64 bytes in UTF-8."""
+    line = " ".join(text.replace("\\", "/").split())
+    return line.encode()[:_LONG_STRING].decode(errors="ignore").rstrip() or "unnamed"
 
 
 def store(dataset: Dataset, path: str | Path) -> None:

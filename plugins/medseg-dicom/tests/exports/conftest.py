@@ -33,16 +33,25 @@ WEIGHTS = "c0ffee" + "0" * 58
 
 
 class Balls:
-    """Label 1 is a ball about a point in RAS mm, with a smaller ball, label 2, inside to one side."""
+    """Label 1 is a ball about a point in RAS mm; label 2 is a smaller ball in it, to one side."""
 
     def __init__(self, centre, radius=8.0):
-        self.centre, self.radius = np.asarray(centre), radius
+        self.spheres = {
+            1: (np.asarray(centre), radius),
+            2: (centre + np.array([radius / 2, 1, 1]), radius / 3),
+        }
 
     def __call__(self, points):
         """(..., 3) points -> (...) labels."""
-        away = np.linalg.norm(points - self.centre, axis=-1)
-        inner = np.linalg.norm(points - self.centre - [self.radius / 2, 1, 1], axis=-1)
-        return np.where(inner < self.radius / 3, 2, np.where(away < self.radius, 1, 0)).astype(np.uint8)
+        labels = np.zeros(points.shape[:-1], np.uint8)
+        for label, (centre, radius) in self.spheres.items():
+            labels[np.linalg.norm(points - centre, axis=-1) < radius] = label
+        return labels
+
+    def certain(self, points, margin_mm):
+        """Where the label is the same all around a point."""
+        away = [np.linalg.norm(points - centre, axis=-1) - radius for centre, radius in self.spheres.values()]
+        return (np.abs(away) > margin_mm).all(axis=0)
 
 
 def world_of(affine, shape):
