@@ -1,0 +1,162 @@
+"""A label map as the viewer shows it: one byte a voxel, and a row for each label."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import medseg
+from medseg import Volume, VolumeError
+from medseg.plugin import Label
+
+MOST_LABELS = 255
+_EDGES = (("left", "right"), ("back", "front"), ("bottom", "top"))
+# Okabe & Ito's palette, which people with any colour vision can tell apart, then lighter and darker ones.
+PALETTE = (
+    "#e69f00",
+    "#56b4e9",
+    "#009e73",
+    "#f0e442",
+    "#0072b2",
+    "#d55e00",
+    "#cc79a7",
+    "#9ad0f5",
+    "#7fc97f",
+    "#fdc086",
+    "#beaed4",
+    "#a6761d",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One label of a result.
+
+    Args:
+        index: the byte that stands for it in the viewer.
+        value: its number in the label map.
+        name, colour: as the legend shows them.
+        voxels, ml: its size.
+        mean: mean value of the image inside it; None if it is empty.
+        cut: the edges of the image that it touches: its true size may be larger.
+    """
+
+    index: int
+    value: int
+    name: str
+    colour: str
+    voxels: int = 0
+    ml: float = 0.0
+    mean: float | None = None
+    cut: tuple[str, ...] = ()
+
+
+def name_labels(values: Sequence[int], classes: Sequence[Label] = ()) -> list[Entry]:
+    """Names and colours for label values, as the model says, else numbers and a palette.
+
+    Raises:
+        VolumeError: more labels than a byte can tell apart.
+    """
+    known = {label.value: label for label in classes}
+    wanted = sorted({*values, *known} - {0})
+    if len(wanted) > MOST_LABELS:
+        raise VolumeError(
+            f"{len(wanted)} labels; the viewer shows at most {MOST_LABELS}. Is it a label map, or an image?"
+        )
+    direct = not wanted or wanted[-1] <= MOST_LABELS
+    return [
+        Entry(
+            index=value if direct else order,
+            value=value,
+            name=known[value].name if value in known else f"label {value}",
+            colour=known[value].colour if value in known else PALETTE[(order - 1) % len(PALETTE)],
+        )
+        for order, value in enumerate(wanted, start=1)
+    ]
+
+
+def show_labels(labels: Volume, image: Volume, entries: Sequence[Entry], folder: Path) -> dict[str, Any]:
+    """Write ``shown.nii`` for the viewer and measure every label.
+
+    Args:
+        labels: (I, J, K) on the grid of the image.
+        image: what the mean values are taken of.
+        entries: from ``name_labels``.
+        folder: where the file goes.
+
+    Returns:
+        The measured entries as JSON, and the centre of all labels in RAS+ mm, if there are any.
+    """
+    indices = _to_indices(labels.array, entries)
+    medseg.save(labels.with_array(indices, kind="labels"), folder / "shown.nii")
+    counts = np.bincount(indices.ravel(), minlength=MOST_LABELS + 1)
+    sums = np.bincount(
+        indices.ravel(), weights=image.array.ravel().astype(np.float64), minlength=MOST_LABELS + 1
+    )
+    touched = _touched_edges(indices, labels)
+    measured = [
+        asdict(entry)
+        | {
+            "voxels": int(counts[entry.index]),
+            "ml": float(counts[entry.index]) * labels.voxel_ml,
+            "mean": float(sums[entry.index] / counts[entry.index]) if counts[entry.index] else None,
+            "cut": touched.get(entry.index, []),
+        }
+        for entry in entries
+    ]
+    return {"entries": measured, "centre": _centre(indices, labels)}
+
+
+def _to_indices(array: NDArray[Any], entries: Sequence[Entry]) -> NDArray[np.uint8]:
+    if all(entry.index == entry.value for entry in entries):
+        return array.astype(np.uint8)
+    values = np.array([0, *(entry.value for entry in entries)])
+    return np.searchsorted(values, array).astype(np.uint8)
+
+
+def _touched_edges(indices: NDArray[np.uint8], labels: Volume) -> dict[int, list[str]]:
+    touched: dict[int, list[str]] = {}
+    ends = {
+        letter: name
+        for names, pair in zip(_EDGES, ("LR", "PA", "IS"), strict=True)
+        for letter, name in zip(pair, names, strict=True)
+    }
+    opposite = dict(zip("LRPAIS", "RLAPSI", strict=True))
+    for axis, letter in enumerate(labels.orientation):
+        if labels.shape[axis] == 1:
+            continue  # a single slice has no inside to be cut off from
+        for position, end in ((0, opposite[letter]), (-1, letter)):
+            for index in np.unique(np.take(indices, position, axis=axis)):
+                if index:
+                    touched.setdefault(int(index), []).append(ends[end])
+    return touched
+
+
+def _centre(indices: NDArray[np.uint8], labels: Volume) -> list[float] | None:
+    occupied = [np.flatnonzero(indices.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    if not occupied[0].size:
+        return None
+    middle = [float(where[0] + where[-1]) / 2 for where in occupied]
+    world: list[float] = (labels.affine @ np.array([*middle, 1.0]))[:3].tolist()
+    return world
+
+
+def csv_rows(entries: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
+    """The table of a result's labels, with its heading."""
+    rows: list[list[Any]] = [["label", "name", "volume_ml", "voxels", "mean_value", "cut_by_field_of_view"]]
+    for entry in entries:
+        mean = "" if entry["mean"] is None else round(entry["mean"], 4)
+        rows.append(
+            [
+                entry["value"],
+                entry["name"],
+                round(entry["ml"], 4),
+                entry["voxels"],
+                mean,
+                " ".join(entry["cut"]),
+            ]
+        )
+    return rows

@@ -1,0 +1,74 @@
+"""Ways to open images: what was uploaded, folders of the server, samples."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from medseg_ui.borrowed import SAMPLES, default_registry, known_suffixes
+from medseg_ui.cases import Case
+from medseg_ui.visit import Visit, open_case
+
+_MOST_LISTED = 500
+_SAMPLES = {
+    "itk_t1_head_2x2x3mm.nii.gz": "Head MRI, T1, 2 × 2 × 3 mm: small and quick",
+    "s1_t1_head_defaced.nii.gz": "Head MRI, T1, 1 mm, face removed",
+    "colin27_t1_head.nii.gz": "Head MRI, T1, 1 mm, average of 27 scans of one person",
+    "tumour1_t1gd_head.nii.gz": "Head MRI, T1 with contrast, with a tumour; slices of 6.5 mm",
+    "lung2_ct_chest_half.nii.gz": "Chest CT, with a tumour of the lung",
+    "ct_brain_atlas_1mm.nii.gz": "Brain CT, average of many, skull removed",
+    "dicom/head_pd_raw": "Head MRI, PD, a DICOM series of 20 oblique slices",
+}
+
+
+def open_arrivals(visit: Visit, batch: str) -> None:
+    """Open what has just been uploaded, and run the page again with it."""
+    opened = [
+        visit.workspace.open(arrival.path, title=arrival.title)
+        for arrival in visit.service.uploads.take(visit.owner, batch)
+    ]
+    if opened:
+        open_case(opened[-1])
+        st.rerun()
+
+
+def show_samples(visit: Visit) -> None:
+    """Buttons for the sample volumes of a source checkout, and for the files of the server's folders."""
+    samples = _samples()
+    if samples:
+        st.markdown("##### Sample volumes")
+        for path, text in samples:
+            name, about = st.columns([1, 3], vertical_alignment="center")
+            if name.button(_title(path), key=f"sample-{_title(path)}", width="stretch"):
+                _open(visit, path)
+            about.caption(text)
+    for folder in visit.service.settings.folders:
+        st.markdown(f"##### {folder.name}")
+        files = list_volumes(folder)
+        chosen = st.selectbox(
+            "Volume", files, format_func=lambda p, f=folder: str(p.relative_to(f)), index=None
+        )
+        if chosen and st.button("Open", key=f"open-{folder}"):
+            _open(visit, chosen)
+
+
+def list_volumes(folder: Path) -> list[Path]:
+    """The volumes in a folder and its subfolders: files of a known format, nothing behind links."""
+    suffixes = tuple(known_suffixes(default_registry()))
+    files = (path for path in sorted(folder.rglob("*")) if path.name.lower().endswith(suffixes))
+    inside = [path for path in files if path.is_file() and path.resolve().is_relative_to(folder)]
+    return inside[:_MOST_LISTED]
+
+
+def _open(visit: Visit, path: Path) -> Case:
+    case = visit.workspace.open(path, title=_title(path))
+    open_case(case)
+    st.rerun()
+
+
+def _samples() -> list[tuple[Path, str]]:
+    # They come with a source checkout, not with the wheel.
+    return [(SAMPLES / name, about) for name, about in _SAMPLES.items() if (SAMPLES / name).exists()]
+
+
+def _title(path: Path) -> str:
+    return path.name.partition(".")[0]

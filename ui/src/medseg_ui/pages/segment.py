@@ -1,0 +1,99 @@
+"""Open an image, run models on it, look, correct, download."""
+
+import streamlit as st
+
+from medseg_ui.cases import Case
+from medseg_ui.components import drop_zone, result_layer, viewer
+from medseg_ui.model_panel import choose_model
+from medseg_ui.open_panel import open_arrivals, show_samples
+from medseg_ui.queue_panel import escape, show_jobs
+from medseg_ui.result_panel import choose_result, show_result
+from medseg_ui.visit import Visit, open_case, visit
+
+_OBLIQUE_DEGREES = 1.0
+
+
+def page() -> None:
+    """The page."""
+    here = visit()
+    case = here.case
+    with st.sidebar:
+        _open(here)
+        case = _choose_case(here, case)
+        if case and case.facts:
+            st.markdown("##### 2 · Model")
+            choose_model(here, case)
+        show_jobs(here)
+    if case is None:
+        _welcome(here)
+    elif case.problem:
+        st.error(escape(case.problem), icon=":material/block:")
+        st.caption(
+            "Nothing was guessed and nothing was kept. Close this case in the list on the left, or open another."
+        )
+    elif case.facts is None:
+        with st.container(
+            height=300, border=False, vertical_alignment="center", horizontal_alignment="center"
+        ):
+            st.markdown(f"Reading {escape(case.title)}…")
+    else:
+        _show(here, case)
+
+
+def _open(here: Visit) -> None:
+    st.markdown("##### 1 · Image")
+    with st.container(key="open"):
+        sent = drop_zone(
+            here.service,
+            key="open-drop",
+            title="Drop an image here",
+            hint="NIfTI, a zip or a folder of DICOM. It stays on the computer that runs medseg.",
+        )
+    if sent:
+        open_arrivals(here, sent)
+
+
+def _choose_case(here: Visit, case: Case | None) -> Case | None:
+    cases = here.workspace.cases
+    if case is None:
+        return None
+    if len(cases) > 1:
+        ids = [other.id for other in reversed(cases)]
+        titles = {other.id: other.title for other in cases}
+        key = st.selectbox("Open", ids, index=ids.index(case.id), format_func=titles.__getitem__)
+        case = here.workspace.case(key) or case
+    open_case(case)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(escape(case.title))
+        if st.button(
+            "Close", key=f"close-{case.id}", help="Remove this image and its results from the server"
+        ):
+            here.workspace.close(case)
+            st.query_params.pop("case", None)
+            st.rerun()
+    return case
+
+
+def _welcome(here: Visit) -> None:
+    st.title("Segment an image")
+    st.write("Open a CT or MR image on the left, or begin with one of the sample volumes.")
+    show_samples(here)
+
+
+def _show(here: Visit, case: Case) -> None:
+    facts = case.facts or {}
+    for note in facts["notes"]:
+        st.info(escape(note), icon=":material/info:")
+    if facts["oblique_degrees"] > _OBLIQUE_DEGREES:
+        st.info(
+            f"The scan is oblique by {facts['oblique_degrees']:.1f}°: planes are shown along the scan's own axes, "
+            "so letters mark the nearest direction.",
+            icon=":material/screen_rotation:",
+        )
+    result = choose_result(case, key=f"result-{case.id}")
+    layer = result_layer(here.service, case, result, owner=here.owner) if result else None
+    saved = viewer(here.service, case, key=f"viewer-{case.id}", owner=here.owner, labels=layer)
+    if saved:
+        st.rerun()
+    if result:
+        show_result(here, case, result)

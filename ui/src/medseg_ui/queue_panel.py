@@ -1,0 +1,75 @@
+"""The list of jobs: progress, place in the queue, cancel, and errors that say what to do."""
+
+import streamlit as st
+
+from medseg_ui.jobs import ENDED, Job
+from medseg_ui.visit import Visit
+
+_STAGES = {
+    "": "starting",
+    "start": "loading the model",
+    "read": "reading the image",
+    "locate": "finding the region",
+    "prepare": "preparing the image",
+    "network": "running the network",
+    "restore": "bringing labels back to the image's grid",
+    "finish": "finishing",
+    "measure": "measuring",
+    "stopping": "stopping",
+}
+_SHOWN = 4
+
+
+def show_jobs(visit: Visit) -> None:
+    """Jobs as they go on; the page is run again when one ends, so that its result appears."""
+    active = [job for job in visit.workspace.jobs if job.state not in ENDED]
+    # A timer only while something runs: it would ask for ever.
+    st.fragment(_list_jobs, run_every=1.0 if active else None)(visit, [job.id for job in active])
+
+
+def _list_jobs(visit: Visit, active_before: list[str]) -> None:
+    jobs = visit.workspace.jobs
+    active = {job.id for job in jobs if job.state not in ENDED}
+    if set(active_before) - active:
+        st.rerun(scope="app")
+    # Reading and measuring take a moment and explain themselves where their outcome is shown.
+    shown = [job for job in jobs if job.kind == "segment" or (job.state not in ENDED)]
+    for job in reversed(shown[-_SHOWN:]):
+        _show_job(visit, job)
+
+
+def _show_job(visit: Visit, job: Job) -> None:
+    with st.container(border=True):
+        if job.state in ("waiting", "running"):
+            text, stop = st.columns([3, 1.4], vertical_alignment="center")
+            text.markdown(f"**{escape(job.title)}**")
+            if stop.button("Cancel", key=f"cancel-{job.id}", disabled=job.stage == "stopping"):
+                visit.workspace.cancel(job)
+                st.rerun(scope="app")
+            st.progress(job.fraction, text=_say(visit, job))
+        elif job.state == "done":
+            st.markdown(f":green[:material/check_circle:] {escape(job.title)} · {job.seconds:.0f} s")
+        elif job.state == "cancelled":
+            st.markdown(f":gray[:material/cancel:] {escape(job.title)} · cancelled")
+        else:
+            st.markdown(f":red[:material/error:] {escape(job.title)}")
+            st.caption(escape(job.message))
+
+
+def _say(visit: Visit, job: Job) -> str:
+    if job.state == "waiting":
+        ahead = visit.workspace.place_in_queue(job)
+        return f"waiting, {ahead} before it" if ahead else "waiting"
+    text = _STAGES.get(job.stage, job.stage)
+    if job.seconds_left is not None:
+        text += f" · about {_spell(job.seconds_left)} left"
+    return text
+
+
+def _spell(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds > 90 else f"{max(1, round(seconds)):.0f} s"
+
+
+def escape(text: str) -> str:
+    """Text as it is: a file's name is never taken for markup."""
+    return "".join("\\" + letter if letter in "\\`*_{}[]()#+-.!|<>$~:" else letter for letter in text)

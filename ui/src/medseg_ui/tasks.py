@@ -1,0 +1,215 @@
+"""What a job's child process does: read, segment, measure, compare, refine, export.
+
+Each task takes its arguments from ``task.json`` and returns what goes into ``outcome.json``; files
+go into the folder that it is given. Volumes are read here alone, never in the server.
+"""
+
+from collections.abc import Callable, Mapping
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import medseg
+from medseg import CancelToken, Progress, Volume, VolumeError
+from medseg.plugin import Code, Label, Result
+from medseg_ui import agreement
+from medseg_ui.borrowed import OnProgress, check, check_options, default_registry, draw
+from medseg_ui.measures import name_labels, show_labels
+
+Outcome = dict[str, Any]
+_SHOWN_TYPES = ("uint8", "int16", "uint16", "int32", "float32")  # those that WebGL's textures are made of
+
+
+def run(task: Mapping[str, Any], folder: Path, *, progress: OnProgress, cancel: CancelToken) -> Outcome:
+    """Do a task; ``kind`` says which, the other fields are its arguments."""
+    arguments = {name: value for name, value in task.items() if name != "kind"}
+    if task["kind"] == "segment":
+        return segment(folder, progress=progress, cancel=cancel, **arguments)
+    simple: dict[str, Callable[..., Outcome]] = {
+        "read": read,
+        "reference": read_reference,
+        "measure": measure,
+        "compare": compare,
+        "refine": refine,
+        "export": export,
+    }
+    return simple[task["kind"]](folder, **arguments)
+
+
+def read(folder: Path, *, source: str, options: Mapping[str, Any]) -> Outcome:
+    """Read an image, write it as the viewer fetches it, and check it against every model's contract."""
+    image = medseg.load(source, **options)
+    array = image.array if image.array.dtype.name in _SHOWN_TYPES else image.array.astype(np.float32)
+    shown = image.with_array(array)
+    medseg.save(shown, folder / "volume.nii")
+    low, p1, p99, high = np.percentile(array, [0, 1, 99.5, 100]).tolist()
+    problems = {
+        name: [
+            {"text": str(problem), "severity": problem.severity} for problem in check([image], model.input)
+        ]
+        for name, model in medseg.models().items()
+    }
+    return {
+        "facts": {
+            "shape": list(image.shape),
+            "spacing_mm": list(image.spacing_mm),
+            "orientation": image.orientation,
+            "affine": image.affine.tolist(),
+            "voxel_ml": image.voxel_ml,
+            "oblique_degrees": _obliqueness(image),
+            "range": [low, high],
+            "percentiles": [p1, max(p99, p1 + 1e-6)],
+            "notes": list(image.notes),
+            "problems": problems,
+        }
+    }
+
+
+def segment(
+    folder: Path,
+    *,
+    source: str,
+    read_options: Mapping[str, Any],
+    volume: str,
+    model: str,
+    options: Mapping[str, Any],
+    progress: OnProgress,
+    cancel: CancelToken,
+) -> Outcome:
+    """Run a model and keep labels, measures, picture and provenance."""
+    progress(Progress(stage="start", done=0, total=1))
+    loaded = medseg.load_model(model, options=options)
+    cancel.check()
+    image = medseg.load(source, **read_options)
+    result = loaded.segment(image, progress=progress, cancel=cancel)
+    progress(Progress(stage="measure", done=0, total=1))
+    draw(image, result, folder / "picture.png", title=model.partition(":")[2])
+    shown = _keep(folder, result.labels, medseg.load(volume), result.classes)
+    cancel.check()
+    return shown | {
+        "provenance": dict(result.provenance),
+        "warnings": list(result.warnings),
+        "model": model,
+    }
+
+
+def read_reference(folder: Path, *, source: str, volume: str) -> Outcome:
+    """Read a label map that somebody else made, and check that it is on the image's grid."""
+    labels, image = medseg.load(source, kind="labels"), medseg.load(volume)
+    if not labels.grid.matches(image.grid, tolerance_mm=0.05):
+        raise VolumeError(
+            f"the label map is on another grid than the image: {labels.grid!r} instead of {image.grid!r}; "
+            "resample it to the image first, or choose the image that it was drawn on"
+        )
+    return _keep(folder, labels, image, ()) | {"provenance": {"source": "a file"}, "model": ""}
+
+
+def measure(folder: Path, *, volume: str, entries: list[dict[str, Any]]) -> Outcome:
+    """Measure labels that were edited by hand; ``labels.nii.gz`` is in the folder already."""
+    labels = medseg.load(folder / "labels.nii.gz", kind="labels")
+    return _keep(folder, labels, medseg.load(volume), _classes(entries), write=False)
+
+
+def compare(folder: Path, *, first: str, second: str, volume: str, names: dict[str, str]) -> Outcome:
+    """Compare two label maps, and write the map of their errors for the viewer."""
+    a, b = medseg.load(first, kind="labels"), medseg.load(second, kind="labels")
+    rows = agreement.compare(a, b, {int(value): name for value, name in names.items()})
+    errors = a.with_array(agreement.error_map(a.array, b.array), kind="labels")
+    return {"rows": rows} | show_labels(errors, medseg.load(volume), agreement.ERRORS, folder)
+
+
+def refine(
+    folder: Path,
+    *,
+    step: str,
+    options: Mapping[str, Any],
+    labels: str,
+    volume: str,
+    entries: list[dict[str, Any]],
+) -> Outcome:
+    """Apply a step of a plugin's panel to a label map."""
+    registry = default_registry()
+    found = registry.find("step", step)
+    factory = registry.load(found)
+    apply = factory(**check_options(factory, options, owner=f"step {found.full_name}"))
+    changed, _ = apply(medseg.load(labels, kind="labels"))
+    return _keep(folder, changed, medseg.load(volume), _classes(entries)) | {
+        "provenance": {"step": found.full_name, "options": dict(options)},
+        "model": found.full_name,
+    }
+
+
+def export(
+    folder: Path,
+    *,
+    name: str,
+    file: str,
+    labels: str,
+    source: str,
+    read_options: Mapping[str, Any],
+    model: str,
+    classes: list[dict[str, Any]],
+    provenance: Mapping[str, Any],
+) -> Outcome:
+    """Write a result as another object with a plugin's export."""
+    registry = default_registry()
+    result = Result(
+        labels=medseg.load(labels, kind="labels"),
+        classes=_classes(classes),
+        model=model,
+        provenance=provenance,
+        source=Path(source),
+        read_options=read_options,
+    )
+    registry.load(registry.find("export", name))(result, folder / file)
+    return {"file": file}
+
+
+def _keep(
+    folder: Path, labels: Volume, image: Volume, classes: tuple[Label, ...], *, write: bool = True
+) -> Outcome:
+    if write:
+        medseg.save(labels, folder / "labels.nii.gz")
+    entries = name_labels(np.unique(labels.array).tolist(), classes)
+    # The reader gives the affine of the file, which may differ from the image's in the last digit.
+    on_image = image.with_array(labels.array, kind="labels")
+    return show_labels(on_image, image, entries, folder) | {
+        "classes": [_class_json(label) for label in classes]
+    }
+
+
+def _class_json(label: Label) -> dict[str, Any]:
+    def terms(code: Code | None) -> list[str] | None:
+        return [code.scheme, code.value, code.meaning] if code else None
+
+    return {
+        "value": label.value,
+        "name": label.name,
+        "colour": label.colour,
+        "category": terms(label.category),
+        "type": terms(label.type),
+    }
+
+
+def _classes(entries: list[dict[str, Any]]) -> tuple[Label, ...]:
+    def code(terms: list[str] | None) -> Code | None:
+        return Code(scheme=terms[0], value=terms[1], meaning=terms[2]) if terms else None
+
+    return tuple(
+        Label(
+            value=entry["value"],
+            name=entry["name"],
+            colour=entry["colour"],
+            category=code(entry.get("category")),
+            type=code(entry.get("type")),
+        )
+        for entry in entries
+    )
+
+
+def _obliqueness(image: Volume) -> float:
+    """Largest angle in degrees between an axis of the array and its nearest axis of the patient."""
+    cosines = np.abs(image.affine[:3, :3]) / np.linalg.norm(image.affine[:3, :3], axis=0)
+    return float(np.degrees(np.arccos(np.clip(cosines.max(axis=0), -1, 1))).max())

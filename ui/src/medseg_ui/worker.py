@@ -1,0 +1,53 @@
+"""The child process of a job: does one task, reports on standard output, leaves ``outcome.json``.
+
+Run as ``python -m medseg_ui.worker FOLDER``; the folder holds ``task.json``.
+"""
+
+import contextlib
+import json
+import signal
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from medseg import Cancelled, CancelToken, MedsegError, Progress
+from medseg_ui import tasks
+
+
+def main(folder: Path) -> int:
+    """Do the task of a folder; 0 unless it failed for a fault in some code."""
+    token = CancelToken()
+    signal.signal(signal.SIGTERM, lambda *_: token.cancel())
+    protocol = sys.stdout
+
+    def report(event: Progress) -> None:
+        line = {"stage": event.stage, "done": event.done, "total": event.total}
+        print(json.dumps(line), file=protocol, flush=True)  # noqa: T201  # the protocol's channel
+
+    task = json.loads((folder / "task.json").read_text(encoding="utf-8"))
+    with contextlib.redirect_stdout(sys.stderr):  # what plugins print is not of the protocol
+        try:
+            outcome = {"state": "done", **tasks.run(task, folder, progress=report, cancel=token)}
+        except Cancelled:
+            outcome = {"state": "cancelled", "message": "Cancelled; nothing was kept of it."}
+        except MedsegError as error:
+            outcome = {"state": "refused", "message": str(error)}
+        except MemoryError:
+            message = "Memory ran out. Close other programs, or use a smaller volume or another model."
+            outcome = {"state": "failed", "message": message}
+        except Exception as error:  # noqa: BLE001  # a plugin's fault is the job's outcome, whatever it is
+            traceback.print_exc()
+            outcome = {"state": "failed", "message": f"{type(error).__name__}: {error}"}
+    _write(folder / "outcome.json", outcome)
+    return int(outcome["state"] == "failed")
+
+
+def _write(path: Path, outcome: dict[str, Any]) -> None:
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(outcome), encoding="utf-8")
+    part.replace(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
