@@ -20,7 +20,7 @@ import tempfile
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import numpy as np
 
@@ -116,12 +116,15 @@ def serve() -> None:
 
 
 def _send(volume: Volume, descriptor: int) -> dict[str, Any]:
-    array = np.ascontiguousarray(volume.array)
+    # Slices lie one after the other in what DICOM readers return: sent as they lie, nothing is copied.
+    order: Literal["C", "F"] = "F" if volume.array.flags.f_contiguous else "C"
+    array = np.asarray(volume.array, order=order)
     with os.fdopen(descriptor, "wb", closefd=False) as file:
-        file.write(array.data)
+        file.write(array.ravel(order=order).data)
     return {
         "type": array.dtype.str,
         "shape": array.shape,
+        "order": order,
         "affine": volume.affine.tolist(),
         "kind": volume.kind,
         "notes": volume.notes,
@@ -134,7 +137,7 @@ def _volume(reply: dict[str, Any], voxels: IO[bytes]) -> Volume:
     if "error" in reply:
         raise getattr(errors, reply["error"])(reply["message"])
     memory = mmap.mmap(voxels.fileno(), 0, access=mmap.ACCESS_READ)
-    array = np.frombuffer(memory, reply["type"]).reshape(reply["shape"])
+    array = np.frombuffer(memory, reply["type"]).reshape(reply["shape"], order=reply["order"])
     return Volume(
         array,
         np.array(reply["affine"]),

@@ -338,7 +338,7 @@ class LoadedModel:
             else None,
             **describe_environment(self._registry, self._device),
             "settings": {key: described[key] for key in ("architecture", "head", "options", "input", "post")},
-            "labels": {str(c.value): c.name for c in self.description.labels},
+            "labels": {str(c["value"]): c for c in described["labels"]},
             "input": [describe_input(volume) for volume in volumes],
             "warnings": list(warnings),
             "seconds": spell_seconds(watch.seconds),

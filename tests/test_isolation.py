@@ -27,6 +27,10 @@ def read(path, *, kind, scale=1.0):
     return Volume(array, np.diag([1.0, 2.0, 3.0, 1.0]), kind, ("a note",), "CT", "HU")
 
 
+def read_slices(path, *, kind):
+    return Volume(np.arange(24, dtype=np.int16).reshape(4, 3, 2).T, np.eye(4), kind)
+
+
 def refuse(path, *, kind):
     raise VolumeError(f"{path.name}: PixelSpacing is missing")
 
@@ -82,6 +86,13 @@ def test_the_volume_comes_back_as_it_was_read(reader):
     assert np.array_equal(volume.affine, np.diag([1.0, 2.0, 3.0, 1.0]))
     assert (volume.kind, volume.notes) == ("image", ("a note",))
     assert (volume.modality, volume.unit) == ("CT", "HU")
+
+
+def test_an_array_in_fortran_order_comes_back_in_it(reader):
+    volume = reader("read_slices")
+
+    assert np.array_equal(volume.array, np.arange(24).reshape(4, 3, 2).T)
+    assert volume.array.flags.f_contiguous
 
 
 def test_a_large_volume_comes_back_whole(reader):

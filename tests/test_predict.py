@@ -491,5 +491,8 @@ def test_provenance_is_json_and_names_what_made_the_result(offer):
         "overlap": 0.0,
         "blend": "gaussian",
     }
-    assert record["labels"] == {"0": "background", "4": "bright"}
+    assert {value: label["name"] for value, label in record["labels"].items()} == {
+        "0": "background",
+        "4": "bright",
+    }
     assert set(record["seconds"]) == {"read", "locate", "prepare", "network", "restore", "finish"}

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from medseg.builtin.losses.descriptions import LOSSES
-from medseg.plugin import Format, Loss, Step, hookimpl
+from medseg.plugin import Export, Format, Loss, Step, hookimpl
 
 MEDSEG_API = 1
 
@@ -20,6 +20,23 @@ def medseg_formats() -> Iterator[Format]:
         suffixes=(".nii", ".nii.gz", ".hdr", ".img", ".hdr.gz", ".img.gz"),
         summary="NIfTI-1 and NIfTI-2, single files and pairs, plain or gzipped",
         reference="https://nifti.nimh.nih.gov",
+    )
+
+
+@hookimpl
+def medseg_exports() -> Iterator[Export]:
+    """Tables of label names and colours."""
+    yield Export(
+        name="slicer-colours",
+        factory="medseg.builtin.label_tables:write_slicer_colours",
+        suffix=".ctbl",
+        summary="Names and colours of the labels for 3D Slicer",
+    )
+    yield Export(
+        name="itksnap-labels",
+        factory="medseg.builtin.label_tables:write_itksnap_labels",
+        suffix=".labels.txt",
+        summary="Names and colours of the labels for ITK-SNAP",
     )
 
 

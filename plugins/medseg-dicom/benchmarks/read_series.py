@@ -7,8 +7,6 @@ medseg-dicom: that finds the files, checks every header and sorts the slices as 
 same voxels, or the run fails.
 """
 
-# ruff: noqa: D103, T201  # a script talks to people, as those in the top-level folder benchmarks/ do
-
 import argparse
 import statistics
 import tempfile
