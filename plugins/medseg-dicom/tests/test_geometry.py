@@ -47,7 +47,8 @@ def test_the_first_axis_runs_along_columns_the_second_along_rows(make_series):
 
 
 def test_place_and_values_are_those_that_simpleitk_finds(make_series, oblique):
-    sitk = pytest.importorskip("SimpleITK")
+    import SimpleITK as sitk  # noqa: N813  # the name in its documentation
+
     folder = make_series(**oblique)
     theirs = sitk.ReadImage([str(path) for path in sorted(folder.iterdir())])
     volume = read(folder)

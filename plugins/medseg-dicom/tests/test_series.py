@@ -194,7 +194,8 @@ def test_junk_is_set_aside_by_name_and_reason(make_series, read_world, bad):
 
 
 def test_documents_among_the_images_are_set_aside(make_series, read_world):
-    pydicom_data = pytest.importorskip("pydicom.data")
+    import pydicom.data as pydicom_data
+
     folder = make_series()
     for name in ("test-SR.dcm", "rtplan.dcm", "rtstruct.dcm"):
         shutil.copy(pydicom_data.get_testdata_file(name), folder / name)
