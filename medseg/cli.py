@@ -24,6 +24,7 @@ from medseg.errors import (
     ContractError,
     MedsegError,
     OptionError,
+    ResourceError,
     UnknownNameError,
     VolumeError,
 )
@@ -373,6 +374,18 @@ def check_plugin(name: str, *, json_: bool) -> None:
     if json_:
         _print_json(outcomes_json(name, outcomes))
     sys.exit(REFUSED if any(outcome.status == "failed" for outcome in outcomes) else 0)
+
+
+@main.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def ui(arguments: tuple[str, ...]) -> None:
+    """Open the viewer in a browser; its options: medseg ui --help."""
+    import importlib.metadata
+
+    viewers = list(importlib.metadata.entry_points(group="medseg.viewer", name="ui"))
+    if not viewers:
+        raise ResourceError("the viewer is not installed; run: pip install medseg-ui")
+    viewers[0].load().main(list(arguments), prog_name="medseg ui", standalone_mode=False)
 
 
 @main.command()

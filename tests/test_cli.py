@@ -1,5 +1,6 @@
 """The commands beside ``segment``, and what all commands promise scripts and people."""
 
+import importlib.metadata
 import json
 import subprocess
 import sys
@@ -290,3 +291,12 @@ def test_the_demo_segments_a_real_head_and_agrees_with_its_surfaces(medseg, tmp_
     assert json.loads((tmp_path / "out" / "s1_brain.json").read_text()) == case["provenance"]
     mask = np.asarray(nibabel.load(tmp_path / "out" / "s1_brain.nii.gz").dataobj)
     assert [label["voxels"] for label in case["labels"]] == [int(mask.sum())]
+
+
+def test_a_viewer_that_is_not_installed_is_named(monkeypatch):
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: [])
+
+    done = run("ui", "--port", "1")
+
+    assert done.exit_code == 3
+    assert "the viewer is not installed; run: pip install medseg-ui" in done.stderr
