@@ -31,6 +31,8 @@ def outline(mask: Mask) -> list[NDArray[np.float64]]:
         Closed polygons (N, 2) of (row, column), in pixels, with 0, 0 at the first pixel's centre. They
         turn clockwise in the image, do not overlap, and the last corner is joined to the first.
     """
+    if not mask.any():  # as on most images of a series, and numbering regions takes long
+        return []
     return [_trace(piece) + offset - 0.5 for piece, offset in _pieces(mask)]
 
 

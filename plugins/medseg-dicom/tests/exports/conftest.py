@@ -7,6 +7,7 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+import pydicom
 import pytest
 from medseg_dicom.reader import read
 
@@ -29,6 +30,14 @@ CLASSES = (
         type=Code(scheme="SCT", value="52988006", meaning="Lesion"),
     ),
 )
+DCIODVFY_2022_ON_LABEL_MAPS = [
+    (
+        "Error - SegmentNumber not monotonically increasing from one by one - "
+        "have SegmentSequence item number 1 (from one) with SegmentNumber of 0"
+    ),
+    "Error - Information Object Not found",
+]
+ENCODINGS = ["binary", "labelmap", "fractional"]
 WEIGHTS = "c0ffee" + "0" * 58
 
 
@@ -57,6 +66,20 @@ class Balls:
 def world_of(affine, shape):
     """(*shape, 3): where voxels are."""
     return np.moveaxis(np.indices(shape), 0, -1) @ affine[:3, :3].T + affine[:3, 3]
+
+
+@pytest.fixture(scope="session")
+def oblique():
+    """Directions of a series that is turned about two axes."""
+    return {
+        "along_row": (0.955336489, 0.295520207, 0.0),
+        "along_column": (-0.289627, 0.936293, 0.198669),
+    }
+
+
+@pytest.fixture(params=ENCODINGS)
+def encoding(request):
+    return request.param
 
 
 @pytest.fixture
@@ -118,10 +141,8 @@ def dcmqi_segments(dcmqi, tmp_path):
     def load(path):
         out = tmp_path / "dcmqi"
         out.mkdir()
-        dcmqi(
-            "segimage2itkimage",
-            *("--inputDICOM", path, "--outputDirectory", out, "--prefix", "s", "--outputType", "nii"),
-        )
+        arguments = ("--inputDICOM", path, "--outputDirectory", out, "--prefix", "s", "--outputType", "nii")
+        dcmqi("segimage2itkimage", *arguments)
         found = {}
         for file in sorted(out.glob("s-*.nii.gz")):
             image = nibabel.load(file)
@@ -133,3 +154,51 @@ def dcmqi_segments(dcmqi, tmp_path):
         return found
 
     return load
+
+
+@pytest.fixture(scope="session")
+def frames_of():
+    """Of each frame: its segment (None in a label map), where its pixels are in RAS mm, and their values."""
+
+    def read_frames(path):
+        dataset = pydicom.dcmread(path)
+        shared = dataset.SharedFunctionalGroupsSequence[0]
+        axes = shared.PlaneOrientationSequence[0].ImageOrientationPatient
+        row, column = np.reshape(axes, (2, 3)).astype(float)
+        down, across = map(float, shared.PixelMeasuresSequence[0].PixelSpacing)
+        i, j = np.meshgrid(np.arange(dataset.Columns), np.arange(dataset.Rows))
+        pixels = dataset.pixel_array.reshape(-1, dataset.Rows, dataset.Columns)
+        for group, values in zip(dataset.PerFrameFunctionalGroupsSequence, pixels, strict=True):
+            position = np.array(group.PlanePositionSequence[0].ImagePositionPatient, float)
+            lps = position + i[..., None] * across * row + j[..., None] * down * column
+            found = group.get("SegmentIdentificationSequence") or shared.get("SegmentIdentificationSequence")
+            yield found[0].ReferencedSegmentNumber if found else None, lps * [-1, -1, 1], values
+
+    return read_frames
+
+
+@pytest.fixture(scope="session")
+def check_world(frames_of):
+    """Every pixel of a segmentation is what the world has there, and all that was segmented is in it."""
+
+    def check(path, balls, result):
+        counts = dict.fromkeys(balls.spheres, 0)
+        for number, world, values in frames_of(path):
+            truth = balls(world)
+            for label in counts if number is None else [number]:
+                pixels = values == label if number is None else values > 0
+                assert np.array_equal(pixels, truth == label)
+                counts[label] += int(pixels.sum())
+        assert counts == {label: (result.labels.array == label).sum() for label in counts}
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def check_valid(errors_of):
+    """dciodvfy finds no error; of a label map it says only that it does not know the class."""
+
+    def check(path, encoding="binary"):
+        assert errors_of(path) == (DCIODVFY_2022_ON_LABEL_MAPS if encoding == "labelmap" else [])
+
+    return check
