@@ -1,7 +1,7 @@
 import { element } from "./dom.js";
 
 export const KEYS = [
-  ["1 2 3 4 5", "four views, axial, coronal, sagittal, 3-D"],
+  ["1 2 3 4 5", "all planes, axial, coronal, sagittal, 3-D"],
   ["wheel, arrows", "next slice; move the cross"],
   ["+ − 0", "zoom in, zoom out, whole image"],
   ["r", "swap sides: radiological or neurological"],

@@ -2,10 +2,12 @@ import { element } from "./dom.js";
 
 const ends = ["LR", "PA", "IS"];
 
-/** "256 × 256 × 176 voxels · 1 × 1 × 1 mm · LIA". */
-export function describeVolume({ shape, spacing, orientation }) {
+/** "256 × 256 × 20 voxels · 0.859 × 0.859 × 7 mm · LPS, oblique by 7.7°". */
+export function describeVolume({ shape, spacing, orientation, oblique }) {
   const mm = spacing.map((value) => Number(value.toPrecision(3)));
-  return `${shape.join(" × ")} voxels · ${mm.join(" × ")} mm · ${orientation}`;
+  // Planes follow the scan's own axes: where those are turned, the letters name the nearest direction.
+  const turned = oblique >= 0.1 ? `, oblique by ${oblique.toFixed(1)}°` : "";
+  return `${shape.join(" × ")} voxels · ${mm.join(" × ")} mm · ${orientation}${turned}`;
 }
 
 /** What is under the cross: the voxel of the file, the place in the patient, the value, the label. */

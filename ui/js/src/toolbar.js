@@ -1,7 +1,7 @@
 import { action, element, group, toggle } from "./dom.js";
 
 const LAYOUTS = [
-  ["four", "Four", "Linked planes (1)"],
+  ["four", "Planes", "All planes, linked (1)"],
   ["axial", "Axial", "Axial plane alone (2)"],
   ["coronal", "Coronal", "Coronal plane alone (3)"],
   ["sagittal", "Sagittal", "Sagittal plane alone (4)"],
@@ -32,6 +32,15 @@ export function toolbar(viewer) {
   const layouts = LAYOUTS.map(choice("layout", (name) => viewer.setLayout(name)));
   const tools = TOOLS.map(choice("tool", (name) => viewer.setTool(name)));
   const pens = PENS.map(choice("tool", (name) => viewer.setTool(name)));
+  const edit = keep(
+    toggle({
+      text: "Edit",
+      name: "edit",
+      title: "Correct the labels, or draw new ones",
+      isOn: () => viewer.editing,
+      onClick: () => viewer.setEditing(!viewer.editing),
+    }),
+  );
   const bar = element(
     "div",
     { className: "ms-bar" },
@@ -61,15 +70,7 @@ export function toolbar(viewer) {
     ),
     group(
       "Other",
-      keep(
-        toggle({
-          text: "Edit",
-          name: "edit",
-          title: "Correct the labels, or draw new ones",
-          isOn: () => viewer.editing,
-          onClick: () => viewer.setEditing(!viewer.editing),
-        }),
-      ),
+      edit,
       action({ text: "PNG", name: "picture", title: "Save this picture", onClick: () => viewer.savePicture() }),
       action({ text: "?", name: "help", title: "Keys and mouse (?)", onClick: () => viewer.toggleHelp() }),
     ),
@@ -78,6 +79,7 @@ export function toolbar(viewer) {
   const whole = element("div", {}, bar, editBar);
   whole.update = () => {
     editBar.hidden = !viewer.editing;
+    edit.hidden = !viewer.editable;
     for (const part of parts) part.update();
   };
   return whole;

@@ -90,7 +90,8 @@ class Viewer {
       this.say("Loading the labels…");
       this.takeEntries(labels.entries);
       await this.scene.showLabels(labels.url);
-      if (labels.centre) this.scene.moveTo(labels.centre);
+      // Viewers that move together keep their cross; alone, the cross goes to what was found.
+      if (labels.centre && !this.data.group) this.scene.moveTo(labels.centre);
     } else {
       this.takeEntries([]);
       this.scene.closeLabels();
@@ -110,6 +111,10 @@ class Viewer {
 
   get labelsTitle() {
     return this.data.labels?.title ?? "Labels";
+  }
+
+  get editable() {
+    return Boolean((this.data.labels ?? this.data.draft)?.saveUrl);
   }
 
   get emptyHint() {
@@ -247,8 +252,7 @@ class Viewer {
   // Editing.
 
   setEditing(yes) {
-    const target = this.data.labels ?? this.data.draft;
-    if (yes && !target?.saveUrl) {
+    if (yes && !this.editable) {
       this.say("This picture cannot be edited.", true);
       return;
     }

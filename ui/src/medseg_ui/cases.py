@@ -18,7 +18,7 @@ from medseg_ui.storage import Storage
 
 Origin = Literal["model", "edited", "reference", "refined"]
 # What can be drawn with where no model has named labels.
-DRAFT_ENTRIES = [
+DRAFT_ENTRIES: list[dict[str, Any]] = [
     {
         "index": n,
         "value": n,

@@ -6,8 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from medseg_ui.cases import Case, Result
-from medseg_ui.cases import DRAFT_ENTRIES
+from medseg_ui.cases import DRAFT_ENTRIES, Case, Result
 from medseg_ui.service import Service
 from medseg_ui.slices import planes
 
@@ -124,7 +123,7 @@ def _volume(service: Service, case: Case, facts: dict[str, Any], owner: str) -> 
     token = service.storage.share(case.volume, owner=owner)
     low, high = facts["range"]
     in_hu = low < _HOUNSFIELD_AIR
-    own = {"1–99.5 %": facts["percentiles"], "full range": [low, high]}
+    own = {"1 to 99.5 %": facts["percentiles"], "full range": [low, high]}
     presets = {**own, **({name: list(window) for name, window in _CT_WINDOWS.items()} if in_hu else {})}
     return {
         "id": case.id,
@@ -135,6 +134,7 @@ def _volume(service: Service, case: Case, facts: dict[str, Any], owner: str) -> 
         "spacing": facts["spacing_mm"],
         "orientation": facts["orientation"],
         "voxelMl": facts["voxel_ml"],
+        "oblique": facts["oblique_degrees"],
         "unit": "HU" if in_hu else "",
         "window": list(_CT_WINDOWS["abdomen"]) if in_hu else facts["percentiles"],
         "presets": [{"name": name, "range": window} for name, window in presets.items()],

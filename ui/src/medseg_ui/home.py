@@ -7,20 +7,12 @@ import streamlit as st
 from medseg_ui.pages import cohort, compare, history, models, segment
 from medseg_ui.visit import Visit, enter
 
+_STATIC = Path(__file__).parent / "static"
 # An icon by name would be fetched from a host on the internet.
-_ICON = str(Path(__file__).parent / "static" / "icon.png")
+_ICON = str(_STATIC / "icon.png")
 
 st.set_page_config(page_title="medseg", page_icon=_ICON, layout="wide")
-st.html(
-    """<style>
-    [data-testid="stMainBlockContainer"] { padding: 3.4rem 1.6rem 2rem; max-width: none; }
-    [data-testid="stSidebarHeader"] { height: 1.2rem; margin: 0; }
-    [data-testid="stSidebarUserContent"] { padding-top: 0; }
-    .ms-download { display: inline-block; padding: 0.3rem 0.75rem; margin: 0 0.35rem 0.35rem 0; border-radius: 0.5rem;
-      border: 1px solid #3a4653; color: #dfe5ec !important; text-decoration: none !important; font-size: 0.9rem; }
-    .ms-download:hover { border-color: #3fa7d6; color: #fff !important; }
-    </style>"""
-)
+st.html(_STATIC / "page.css")
 
 
 def show(visit: Visit) -> None:
@@ -37,7 +29,7 @@ def show(visit: Visit) -> None:
     chosen = st.navigation(pages, position="top")
     if visit.service.settings.warn_open:
         st.warning(
-            "This viewer listens to the network and nobody has to log in: whoever gets its address can use it.",
+            "This viewer listens to the network and nobody has to log in: its address is the only key.",
             icon=":material/warning:",
         )
     chosen.run()

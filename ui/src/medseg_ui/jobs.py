@@ -34,6 +34,10 @@ _STAGES = {
     "measure": 0.05,
 }
 _GRACE_SECONDS = 3.0
+_OUT_OF_MEMORY = (
+    "The system stopped it, most likely because memory ran out. Close other programs, or use a smaller "
+    "volume or another model."
+)
 
 
 @dataclass(kw_only=True)
@@ -190,7 +194,7 @@ def _lane(job: Job) -> str:
 
 def _start(folder: Path) -> "subprocess.Popen[bytes]":
     with (folder / "log.txt").open("wb") as log:
-        return subprocess.Popen(
+        return subprocess.Popen(  # noqa: S603  # this interpreter, our module, a folder that we made
             [sys.executable, "-m", "medseg_ui.worker", str(folder)],
             stdout=subprocess.PIPE,
             stderr=log,
@@ -230,8 +234,7 @@ def _read_outcome(job: Job, status: int) -> tuple[State, str, Mapping[str, Any]]
         if status == -signal.SIGKILL:
             return (
                 "failed",
-                "The system stopped it, most likely because memory ran out. Close other programs, or use a "
-                "smaller volume or another model.",
+                _OUT_OF_MEMORY,
                 {},
             )
         return "failed", f"It ended with status {status} and left no result; its log may say why.", {}

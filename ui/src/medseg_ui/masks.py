@@ -12,6 +12,7 @@ from typing import Any
 
 import nibabel
 import numpy as np
+from nibabel.nifti1 import Nifti1Header
 
 from medseg import VolumeError
 
@@ -34,7 +35,7 @@ def write_mask(sent: Path, target: Path, *, like: Path, entries: Sequence[dict[s
     Raises:
         VolumeError: not gzip, too many or too few voxels, or a byte that is no label.
     """
-    image = nibabel.load(like)
+    image: Any = nibabel.load(like)
     voxels = int(np.prod(image.shape))
     values = np.full(256, _UNKNOWN, np.int64)
     values[0] = 0
@@ -64,7 +65,7 @@ def write_mask(sent: Path, target: Path, *, like: Path, entries: Sequence[dict[s
 
 def _header(image: Any, kind: Any) -> bytes:
     """A NIfTI-1 header for labels on the grid of an image, with nothing else of it."""
-    fresh = nibabel.Nifti1Image(np.zeros((1, 1, 1), kind), None).header
+    fresh: Any = Nifti1Header()  # type: ignore[no-untyped-call]  # nibabel ships no types for it
     fresh.set_data_shape(image.shape)
     fresh.set_data_dtype(kind)
     fresh.set_sform(image.header.get_sform(), code=2)

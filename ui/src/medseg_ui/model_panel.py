@@ -56,8 +56,9 @@ def show_card(name: str, model: Model) -> None:
     st.markdown(escape(model.summary))
     st.warning("Research only, not for clinical use.", icon=":material/info:")
     spacing = (
-        " × ".join(f"{mm:g}" for mm in model.input.spacing_mm) + " mm" if model.input.spacing_mm else "any"
+        " x ".join(f"{mm:g}" for mm in model.input.spacing_mm) + " mm" if model.input.spacing_mm else "any"
     )
+    weights = model.weights
     rows = {
         "Intended use": model.intended_use,
         "Image": ", ".join(f"{c.name} ({c.modality}, {c.unit})" for c in model.input.channels),
@@ -66,8 +67,8 @@ def show_card(name: str, model: Model) -> None:
         "Labels": ", ".join(label.name for label in model.labels if label.value),
         "Training data": model.training_data,
         "Checked on": _probe(model),
-        "Weights": f"{model.weights.licence}, {model.weights.size / 1e6:.1f} MB, sha256 {model.weights.sha256[:12]}…",
-        "Reference": model.reference or "–",
+        "Weights": f"{weights.licence}, {weights.size / 1e6:.1f} MB, sha256 {weights.sha256[:12]}…",
+        "Reference": model.reference or "none given",
     }
     st.markdown("\n".join(f"- **{heading}:** {escape(text)}" for heading, text in rows.items()))
 

@@ -1,16 +1,18 @@
 """Ways to open images: what was uploaded, folders of the server, samples."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import streamlit as st
 
 from medseg_ui.borrowed import SAMPLES, default_registry, known_suffixes
 from medseg_ui.cases import Case
+from medseg_ui.service import SLICE_SUFFIX
 from medseg_ui.visit import Visit, open_case
 
 _MOST_LISTED = 500
 _SAMPLES = {
-    "itk_t1_head_2x2x3mm.nii.gz": "Head MRI, T1, 2 × 2 × 3 mm: small and quick",
+    "itk_t1_head_2x2x3mm.nii.gz": "Head MRI, T1, 2 x 2 x 3 mm: small and quick",
     "s1_t1_head_defaced.nii.gz": "Head MRI, T1, 1 mm, face removed",
     "colin27_t1_head.nii.gz": "Head MRI, T1, 1 mm, average of 27 scans of one person",
     "tumour1_t1gd_head.nii.gz": "Head MRI, T1 with contrast, with a tumour; slices of 6.5 mm",
@@ -44,19 +46,21 @@ def show_samples(visit: Visit) -> None:
     for folder in visit.service.settings.folders:
         st.markdown(f"##### {folder.name}")
         files = list_volumes(folder)
-        chosen = st.selectbox(
-            "Volume", files, format_func=lambda p, f=folder: str(p.relative_to(f)), index=None
-        )
+        chosen = st.selectbox("Volume", files, format_func=_name_within(folder), index=None)
         if chosen and st.button("Open", key=f"open-{folder}"):
             _open(visit, chosen)
 
 
 def list_volumes(folder: Path) -> list[Path]:
-    """The volumes in a folder and its subfolders: files of a known format, nothing behind links."""
+    """The volumes under a folder: files of a known format, folders of DICOM slices, nothing behind links."""
     suffixes = tuple(known_suffixes(default_registry()))
-    files = (path for path in sorted(folder.rglob("*")) if path.name.lower().endswith(suffixes))
-    inside = [path for path in files if path.is_file() and path.resolve().is_relative_to(folder)]
-    return inside[:_MOST_LISTED]
+    found = []
+    for path in sorted(folder.rglob("*")):
+        if path.name.lower().endswith(suffixes) and path.is_file() and path.resolve().is_relative_to(folder):
+            volume = path.parent if path.suffix.lower() == SLICE_SUFFIX and path.parent != folder else path
+            if volume not in found:
+                found.append(volume)
+    return found[:_MOST_LISTED]
 
 
 def _open(visit: Visit, path: Path) -> Case:
@@ -68,6 +72,10 @@ def _open(visit: Visit, path: Path) -> Case:
 def _samples() -> list[tuple[Path, str]]:
     # They come with a source checkout, not with the wheel.
     return [(SAMPLES / name, about) for name, about in _SAMPLES.items() if (SAMPLES / name).exists()]
+
+
+def _name_within(folder: Path) -> Callable[[Path], str]:
+    return lambda path: str(path.relative_to(folder))
 
 
 def _title(path: Path) -> str:

@@ -32,21 +32,22 @@ def _list_jobs(visit: Visit, active_before: list[str]) -> None:
     active = {job.id for job in jobs if job.state not in ENDED}
     if set(active_before) - active:
         st.rerun(scope="app")
-    # Reading and measuring take a moment and explain themselves where their outcome is shown.
-    shown = [job for job in jobs if job.kind == "segment" or (job.state not in ENDED)]
-    for job in reversed(shown[-_SHOWN:]):
+    for job in reversed([job for job in jobs if job.kind == "segment"][-_SHOWN:]):
         _show_job(visit, job)
+    # Reading and measuring take a moment, and say in their own place how they ended.
+    for job in jobs:
+        if job.kind != "segment" and job.state not in ENDED:
+            st.caption(f"{escape(job.title)}…")
 
 
 def _show_job(visit: Visit, job: Job) -> None:
     with st.container(border=True):
         if job.state in ("waiting", "running"):
-            text, stop = st.columns([3, 1.4], vertical_alignment="center")
-            text.markdown(f"**{escape(job.title)}**")
-            if stop.button("Cancel", key=f"cancel-{job.id}", disabled=job.stage == "stopping"):
+            st.markdown(f"**{escape(job.title)}**")
+            st.progress(job.fraction, text=_say(visit, job))
+            if st.button("Cancel", key=f"cancel-{job.id}", disabled=job.stage == "stopping", width="stretch"):
                 visit.workspace.cancel(job)
                 st.rerun(scope="app")
-            st.progress(job.fraction, text=_say(visit, job))
         elif job.state == "done":
             st.markdown(f":green[:material/check_circle:] {escape(job.title)} · {job.seconds:.0f} s")
         elif job.state == "cancelled":

@@ -17,6 +17,8 @@ from medseg_ui.plugin_panels import show_panels
 from medseg_ui.queue_panel import escape
 from medseg_ui.visit import Visit
 
+# Words in the names of exports that are no abbreviations.
+_WRITTEN = {"slicer": "3D Slicer", "colours": "colours", "itksnap": "ITK-SNAP", "labels": "labels"}
 _ORIGINS = {"model": "by a model", "edited": "by hand", "reference": "reference", "refined": "refined"}
 
 
@@ -60,13 +62,11 @@ def _downloads(visit: Visit, case: Case, result: Result) -> None:
     picture = result.folder / "picture.png"
     if picture.exists():
         files.append(("Picture, PNG", picture, f"{stem}.png"))
-    exports = [
-        found for found in default_registry().components("export") if isinstance(found.component, Export)
-    ]
     waiting: list[tuple[str, str, str, str]] = []
-    for found in exports:
+    for found in default_registry().components("export"):
+        assert isinstance(found.component, Export)  # the registry checked it; this tells mypy
         job = result.exports.get(found.full_name)
-        title = _title(found.component)
+        title = _title(found.component.name)
         if job and job.state == "done":
             file = job.outcome["file"]
             files.append((title, job.folder / file, file))
@@ -99,7 +99,5 @@ def _link(visit: Visit, text: str, path: Any, name: str) -> str:
     return f'<a class="ms-download" href="/medseg/file/{token}?download=1" download>{html.escape(text)}</a>'
 
 
-def _title(export: Export) -> str:
-    return {"dicom-seg": "DICOM SEG", "seg": "DICOM SEG"}.get(
-        export.name, export.name.upper().replace("-", " ")
-    )
+def _title(name: str) -> str:
+    return " ".join(_WRITTEN.get(word, word.upper()) for word in name.split("-"))

@@ -130,24 +130,15 @@ def _check_sender(request: Request, service: Service) -> str:
 
 async def _stream_to_disk(request: Request, target: Path, *, limit: int) -> int:
     """Write a request's body to a file and return its size; too much of it leaves nothing."""
-    announced = int(request.headers.get("content-length") or 0)
     free = shutil.disk_usage(target.parent).free - _SPARE_BYTES
-    if announced > limit:
-        raise _RefusedError(
-            413, f"{announced / 1e6:.0f} MB are too much; at most {limit / 1e6:.0f} MB are taken."
-        )
+    _check_size(int(request.headers.get("content-length") or 0), limit=limit, free=free)
     size = 0
     buffer = bytearray()
     with target.open("wb") as file:
         try:
             async for chunk in request.stream():
                 size += len(chunk)
-                if size > limit:
-                    raise _RefusedError(413, f"This is more than the {limit / 1e6:.0f} MB that are taken.")
-                if size > free:
-                    raise _RefusedError(
-                        507, "The server's disk is full; close cases that you no longer need."
-                    )
+                _check_size(size, limit=limit, free=free)
                 buffer += chunk
                 if len(buffer) >= _BUFFER_BYTES:
                     await to_thread.run_sync(file.write, bytes(buffer))
@@ -157,3 +148,10 @@ async def _stream_to_disk(request: Request, target: Path, *, limit: int) -> int:
             target.unlink(missing_ok=True)
             raise
     return size
+
+
+def _check_size(size: int, *, limit: int, free: int) -> None:
+    if size > limit:
+        raise _RefusedError(413, f"This is more than the {limit / 1e6:.0f} MB that are taken at once.")
+    if size > free:
+        raise _RefusedError(507, "The server's disk is full; close images that you no longer need.")

@@ -17,7 +17,8 @@ from medseg_ui.storage import Storage
 from medseg_ui.uploads import Uploads
 
 _SWEEP_SECONDS = 60.0
-_SLICE_SUFFIX = ".dcm"  # one file of many, although the reader takes it alone as well
+SLICE_SUFFIX = ".dcm"
+"""Of a file that is one of many, although the reader takes it alone as well."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +104,7 @@ class Service:
 
 
 def _volume_suffixes() -> tuple[str, ...]:
-    return tuple(suffix for suffix in known_suffixes(default_registry()) if suffix != _SLICE_SUFFIX)
+    return tuple(suffix for suffix in known_suffixes(default_registry()) if suffix != SLICE_SUFFIX)
 
 
 class _Current:

@@ -47,7 +47,7 @@ def draw_slice(
     Raises:
         VolumeError: there is no such slice.
     """
-    image = nibabel.load(volume)
+    image: Any = nibabel.load(volume)
     if axis not in (0, 1, 2) or not 0 <= index < image.shape[axis]:
         raise VolumeError(f"no slice {index} along axis {axis} of an image of shape {image.shape}")
     low, high = window
@@ -71,7 +71,7 @@ def _cut(image: Any, axis: int, index: int) -> Any:
 
 def _encode(picture: Any, image: Any, axis: int) -> bytes:
     """Turn a slice (u, v, rgb) so that it lies as in radiology, stretch it to square millimetres."""
-    codes = aff2axcodes(image.affine)
+    codes: tuple[str, ...] = aff2axcodes(image.affine)  # type: ignore[no-untyped-call]  # it ships no types
     spacing = np.linalg.norm(image.affine[:3, :3], axis=0)
     across, down = [other for other in range(3) if other != axis]
     # What runs along the body, else from front to back, goes down the picture.

@@ -5,7 +5,6 @@ go into the folder that it is given. Volumes are read here alone, never in the s
 """
 
 from collections.abc import Callable, Mapping
-
 from pathlib import Path
 from typing import Any
 

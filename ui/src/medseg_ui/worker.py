@@ -23,7 +23,7 @@ def main(folder: Path) -> int:
 
     def report(event: Progress) -> None:
         line = {"stage": event.stage, "done": event.done, "total": event.total}
-        print(json.dumps(line), file=protocol, flush=True)  # noqa: T201  # the protocol's channel
+        print(json.dumps(line), file=protocol, flush=True)  # the protocol's channel
 
     task = json.loads((folder / "task.json").read_text(encoding="utf-8"))
     with contextlib.redirect_stdout(sys.stderr):  # what plugins print is not of the protocol

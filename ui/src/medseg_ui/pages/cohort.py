@@ -4,7 +4,7 @@ import csv
 import io
 from typing import Any
 
-import pandas as pd
+import numpy as np
 import streamlit as st
 
 import medseg
@@ -14,6 +14,9 @@ from medseg_ui.jobs import ENDED, Job
 from medseg_ui.open_panel import list_volumes
 from medseg_ui.queue_panel import show_jobs
 from medseg_ui.visit import Visit, open_case, visit
+
+_ML = " (mL)"
+_FEWEST_FOR_SPREAD = 5
 
 
 def page() -> None:
@@ -26,7 +29,7 @@ def page() -> None:
     cases = here.workspace.cases
     if not cases:
         st.write(
-            "Drop many images on the left, or a folder of them. Each becomes a row here; one model runs on all."
+            "Drop many images on the left, or a folder of them. Each becomes a row; one model runs on all."
         )
         return
     _run(here, cases)
@@ -80,16 +83,17 @@ def _run(here: Visit, cases: list[Case]) -> None:
 def _table(here: Visit, cases: list[Case]) -> None:
     latest = {job.task["volume"]: job for job in here.workspace.jobs if job.kind == "segment"}
     rows = [_row(case, latest.get(str(case.volume))) for case in cases]
-    table = pd.DataFrame(rows)
+    _add_spread(rows)
     event = st.dataframe(
-        table,
+        rows,
         width="stretch",
         hide_index=True,
+        placeholder="",
         on_select="rerun",
         selection_mode="single-row",
         key="cohort-table",
         column_config={
-            "Dice": st.column_config.ProgressColumn(min_value=0.0, max_value=1.0, format="%.3f"),
+            "Dice": st.column_config.ProgressColumn(min_value=0.0, max_value=1.0, format="%.4f"),
             "Spread": st.column_config.NumberColumn(
                 format="%.1f", help="How many typical deviations the volume lies from the cohort's median"
             ),
@@ -104,6 +108,23 @@ def _table(here: Visit, cases: list[Case]) -> None:
     st.caption("Click a heading to sort: by Dice, or by how far a volume lies from the others.")
 
 
+def _add_spread(rows: list[dict[str, Any]]) -> None:
+    """How far each case's volumes lie from the cohort's median, in typical deviations: the largest.
+
+    The typical deviation is 1.4826 times the median absolute one, which the odd cases do not move.
+    """
+    names = {name for row in rows for name in row if name.endswith(_ML)}
+    for name in names:
+        values = np.array([row[name] for row in rows if name in row])
+        typical = 1.4826 * float(np.median(np.abs(values - np.median(values))))
+        if len(values) < _FEWEST_FOR_SPREAD or typical == 0:
+            continue
+        for row in rows:
+            if name in row:
+                far = abs(row[name] - float(np.median(values))) / typical
+                row["Spread"] = max(row.get("Spread", 0.0), far)
+
+
 def _segment_page() -> None:
     from medseg_ui.pages import segment
 
@@ -116,7 +137,7 @@ def _row(case: Case, job: Job | None) -> dict[str, Any]:
     if result:
         row["Result"] = result.title
         for entry in result.entries:
-            row[f"{entry['name']} (mL)"] = round(entry["ml"], 2)
+            row[f"{entry['name']}{_ML}"] = round(entry["ml"], 2)
         row["Cut"] = ", ".join(entry["name"] for entry in result.entries if entry["cut"])
         row["Dice"] = _dice(case, result)
     return row

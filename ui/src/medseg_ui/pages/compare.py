@@ -3,7 +3,6 @@
 import csv
 import io
 
-import pandas as pd
 import streamlit as st
 
 from medseg_ui.cases import Case, Result
@@ -30,9 +29,8 @@ def page() -> None:
     if len(case.results) < 2:
         st.title("Compare")
         st.write(
-            f"{escape(case.title)} has {len(case.results) or 'no'} result{'' if len(case.results) == 1 else 's'}. "
-            "Run a second model, correct a result by hand, or drop a reference label map on the left: "
-            "two are compared here."
+            f"Two results of {escape(case.title)} are compared here; so far it has {len(case.results)}. "
+            "Run a second model, correct a result by hand, or drop a reference label map on the left."
         )
         return
     _compare(here, case)
@@ -122,12 +120,13 @@ def _show_table(job: Job, first: Result, second: Result) -> None:
         st.info("Both are empty.")
         return
     headings = {"first_ml": f"{first.title} (mL)", "second_ml": f"{second.title} (mL)", "dice": "Dice"}
-    table = pd.DataFrame(rows).rename(columns=headings)
+    table = [{headings.get(name, name): value for name, value in row.items()} for row in rows]
     st.dataframe(
-        table.set_index("label"),
+        table,
+        hide_index=True,
         width="stretch",
         column_config={
-            "Dice": st.column_config.ProgressColumn(min_value=0.0, max_value=1.0, format="%.3f"),
+            "Dice": st.column_config.ProgressColumn(min_value=0.0, max_value=1.0, format="%.4f"),
             headings["first_ml"]: st.column_config.NumberColumn(format="%.1f"),
             headings["second_ml"]: st.column_config.NumberColumn(format="%.1f"),
         },

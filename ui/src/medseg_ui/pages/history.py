@@ -2,7 +2,6 @@
 
 import time
 
-import pandas as pd
 import streamlit as st
 
 from medseg_ui.visit import log_out, visit
@@ -15,7 +14,7 @@ def page() -> None:
     st.write("Which models ran, how they ended, what they measured. No names, no files, no images.")
     runs = here.service.history.of(here.owner)
     if runs:
-        table = pd.DataFrame(
+        table = [
             {
                 "Started": time.strftime("%Y-%m-%d %H:%M", time.localtime(run.started)),
                 "Model": run.model,
@@ -25,7 +24,7 @@ def page() -> None:
                 "Weights": run.weights_sha256[:12],
             }
             for run in runs
-        )
+        ]
         st.dataframe(table, width="stretch", hide_index=True)
     else:
         st.info("Nothing has run yet.")

@@ -10,8 +10,6 @@ from medseg_ui.queue_panel import escape, show_jobs
 from medseg_ui.result_panel import choose_result, show_result
 from medseg_ui.visit import Visit, open_case, visit
 
-_OBLIQUE_DEGREES = 1.0
-
 
 def page() -> None:
     """The page."""
@@ -28,9 +26,7 @@ def page() -> None:
         _welcome(here)
     elif case.problem:
         st.error(escape(case.problem), icon=":material/block:")
-        st.caption(
-            "Nothing was guessed and nothing was kept. Close this case in the list on the left, or open another."
-        )
+        st.caption("Nothing was guessed. Close this image on the left, or open another.")
     elif case.facts is None:
         with st.container(
             height=300, border=False, vertical_alignment="center", horizontal_alignment="center"
@@ -81,19 +77,12 @@ def _welcome(here: Visit) -> None:
 
 
 def _show(here: Visit, case: Case) -> None:
-    facts = case.facts or {}
-    for note in facts["notes"]:
-        st.info(escape(note), icon=":material/info:")
-    if facts["oblique_degrees"] > _OBLIQUE_DEGREES:
-        st.info(
-            f"The scan is oblique by {facts['oblique_degrees']:.1f}°: planes are shown along the scan's own axes, "
-            "so letters mark the nearest direction.",
-            icon=":material/screen_rotation:",
-        )
     result = choose_result(case, key=f"result-{case.id}")
     layer = result_layer(here.service, case, result, owner=here.owner) if result else None
     saved = viewer(here.service, case, key=f"viewer-{case.id}", owner=here.owner, labels=layer)
     if saved:
         st.rerun()
+    for note in (case.facts or {})["notes"]:
+        st.caption(f":material/info: {escape(note)}")
     if result:
         show_result(here, case, result)
