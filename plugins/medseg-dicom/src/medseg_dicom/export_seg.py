@@ -129,7 +129,7 @@ def _source_image(origin: Origin, frame: Frame) -> Dataset:
     # The object has one orientation and spacing; those of its images differ by rounding at most.
     image.ImageOrientationPatient = [*first.along_row, *first.along_column]
     image.PixelSpacing = [first.row_spacing_mm, first.column_spacing_mm]
-    image.SliceThickness = origin.gap_mm
+    image.SliceThickness = origin.gap_mm  # dcmqi takes it for the distance of slices
     image.ImagePositionPatient = list(frame.position)
     return image
 

@@ -60,6 +60,12 @@ def test_a_region_with_holes_is_cut_beside_them(holes, pieces):
     assert np.array_equal(filled(outline(mask), mask.shape), mask)
 
 
+def test_a_bay_that_opens_at_a_corner_alone_is_no_hole():
+    mask = np.ones((3, 3), bool)
+    mask[1, 1] = mask[2, 2] = False
+    assert len(outline(mask)) == 1
+
+
 def test_pixels_that_touch_at_a_corner_are_two_regions():
     assert len(outline(np.eye(2, dtype=bool))) == 2
 

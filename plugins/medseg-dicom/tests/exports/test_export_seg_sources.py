@@ -89,8 +89,10 @@ def test_a_time_point_refers_to_its_own_images(bad, segmented, check_valid, chec
 
     check_valid(path)
     check_world(path, balls, result)
+    images = map(pydicom.dcmread, (bad / "12_4d_same_uid").iterdir())
+    second = {image.SOPInstanceUID for image in images if image.TemporalPositionIdentifier == 2}
     (series,) = pydicom.dcmread(path).ReferencedSeriesSequence
-    assert len(series.ReferencedInstanceSequence) == result.labels.shape[2]
+    assert {item.ReferencedSOPInstanceUID for item in series.ReferencedInstanceSequence} == second
 
 
 @pytest.mark.parametrize(
@@ -125,6 +127,10 @@ def test_the_real_series_opens_in_the_right_place(samples, segmented, dcmqi_segm
     volume = read(folder)
     threshold = np.percentile(volume.array, 80)
     assert np.array_equal(back, [image.pixel_array > threshold for image in images])
+
+    # dcmqi takes the thickness for the distance of slices that are not spaced evenly.
+    (measures,) = pydicom.dcmread(path).SharedFunctionalGroupsSequence[0].PixelMeasuresSequence
+    assert measures.SliceThickness == pytest.approx(result.labels.spacing_mm[2], abs=1e-4)
 
     # dcmqi, in the world: within the scanner's unevenness of 0.1 mm.
     points = dcmqi_segments(path)[1]
