@@ -1,0 +1,1 @@
+"""Active contours that a network can be trained through."""

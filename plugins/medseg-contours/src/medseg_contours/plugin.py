@@ -1,0 +1,49 @@
+"""What this plugin offers. This module imports nothing heavy."""
+
+from collections.abc import Iterator
+
+from medseg.plugin import Head, Loss, hookimpl
+
+MEDSEG_API = 1
+FRONT = ("phi", "phi0", "prob", "prob0", "lambda1", "lambda2")
+
+
+@hookimpl
+def medseg_heads() -> Iterator[Head]:
+    """Contours that move inside the network."""
+    yield Head(
+        name="tdac",
+        factory="medseg_contours.tdac:TDACHead",
+        dims=(2, 3),
+        loss="contour",
+        extras=FRONT,
+        summary="Places a contour for each class and moves it by learned region weights",
+        reference="Hatamizadeh, Sengupta, Terzopoulos 2020, arXiv:2007.11691",
+    )
+    yield Head(
+        name="dals",
+        factory="medseg_contours.tdac:make_dals",
+        dims=(2, 3),
+        loss="contour",
+        extras=FRONT,
+        summary="As tdac, with region weights from the first contour's probability",
+        reference="Hatamizadeh et al. 2019, arXiv:1908.06933",
+    )
+
+
+@hookimpl
+def medseg_losses() -> Iterator[Loss]:
+    """What they are trained with."""
+    yield Loss(
+        name="contour",
+        factory="medseg_contours.losses:ContourLoss",
+        needs=("prob", "prob0"),
+        summary="Dice of the last and of the first contour",
+        reference="Hatamizadeh, Sengupta, Terzopoulos 2020, arXiv:2007.11691",
+    )
+    yield Loss(
+        name="active-contour",
+        factory="medseg_contours.losses:ActiveContourLoss",
+        summary="Length of the predicted contour plus what lies on the wrong side of it",
+        reference="Chen et al., CVPR 2019",
+    )
