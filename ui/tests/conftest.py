@@ -1,5 +1,6 @@
 """A running viewer and a browser to look at it with: Debian's package chromium, through Playwright."""
 
+import io
 import os
 import re
 import shutil
@@ -11,7 +12,9 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 CHROMIUM = shutil.which("chromium")
 SAMPLES = Path(__file__).parents[2] / "sample_volumes"
@@ -96,23 +99,84 @@ def chromium():
         browser.close()
 
 
+class Visitor:
+    """A person with a browser of their own, and what they do with it.
+
+    ``faults`` lists what must never happen: script errors, and requests to any other host.
+    """
+
+    def __init__(self, browser, server):
+        self.context = browser.new_context(viewport={"width": 1400, "height": 900})
+        self.context.set_default_timeout(PATIENCE_MS)
+        self.page = self.context.new_page()
+        self.faults = []
+        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
+        self.page.on("request", lambda request: self._check_host(request.url, server.port))
+        self.page.goto(server.url)
+        self.page.get_by_text("Segment an image").wait_for()
+
+    def _check_host(self, url, port):
+        if url.startswith(("http:", "https:")) and f":{port}/" not in url:
+            self.faults.append(url)
+
+    def upload(self, *files):
+        self.page.set_input_files("input[data-kind=files]", files)
+
+    def open(self, file):
+        self.upload(file)
+        self.page.wait_for_selector(".ms-root[data-volume]")
+
+    def run_model(self):
+        self.page.get_by_role("button", name="Run").last.click()
+
+    def wait_for_labels(self):
+        self.page.wait_for_selector('.ms-root[data-labels]:not([data-labels=""])')
+
+    def ask(self, expression):
+        """What the viewer's JavaScript says."""
+        return self.page.evaluate(f"document.querySelector('.ms-root').viewer.{expression}")
+
+    def pixels(self):
+        """The picture that the browser shows, (rows, columns, RGB)."""
+        shot = self.page.locator(".ms-stage canvas").screenshot(timeout=PATIENCE_MS)
+        return np.asarray(Image.open(io.BytesIO(shot)).convert("RGB")).astype(int)
+
+    def drag(self, *places):
+        """Drag over the picture; places are fractions of its width and height."""
+        box = self.page.locator(".ms-stage canvas").bounding_box()
+        points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in places]
+        self.page.mouse.move(*points[0])
+        self.page.mouse.down()
+        for point in points[1:]:
+            self.page.mouse.move(*point, steps=4)
+        self.page.mouse.up()
+
+    def download(self, text):
+        with self.page.expect_download() as waiting:
+            self.page.locator("a.ms-download", has_text=text).click()
+        return waiting.value
+
+
 @pytest.fixture
-def page(chromium, server):
-    """A page of a new person, who has come in; it fails if a script or a request fails."""
-    with closing(chromium.new_context(viewport={"width": 1400, "height": 900})) as context:
-        context.set_default_timeout(PATIENCE_MS)
-        page = context.new_page()
-        page.faults = []
-        page.on("pageerror", lambda error: page.faults.append(str(error)))
-        page.on(
-            "request",
-            lambda r: (
-                r.url.startswith(("http:", "https:"))
-                and f":{server.port}/" not in r.url
-                and page.faults.append(r.url)
-            ),
-        )
-        page.goto(server.url)
-        page.get_by_text("Segment an image").wait_for()
-        yield page
-        assert page.faults == []
+def new_visitor(chromium, server):
+    """Makes visitors, who leave at the end of the test; nothing may have gone wrong for any."""
+    visitors = []
+
+    def arrive():
+        visitors.append(Visitor(chromium, server))
+        return visitors[-1]
+
+    yield arrive
+    for visitor in visitors:
+        visitor.context.close()
+    assert [visitor.faults for visitor in visitors] == [[] for _ in visitors]
+
+
+@pytest.fixture
+def visitor(new_visitor):
+    return new_visitor()
+
+
+@pytest.fixture(scope="session")
+def samples():
+    return SAMPLES

@@ -36,7 +36,7 @@ export class Planes {
     this.root.dataset.volume = volume.id;
   }
 
-  view({ name, axis, count, middle }, volume, labels) {
+  view({ name, axis, count, middle, letters }, volume, labels) {
     const picture = element("img", { alt: `${name} slice` });
     const at = element("span", {});
     const slider = element("input", { type: "range", min: 0, max: count - 1, value: middle, title: `${name} slice` });
@@ -49,7 +49,10 @@ export class Planes {
     };
     slider.oninput = show;
     show();
-    return element("figure", {}, picture, element("figcaption", {}, at), slider);
+    const edges = ["left", "right", "top", "bottom"];
+    const marks = edges.map((edge, n) => element("span", { className: `ms-mark ms-${edge}` }, letters[n]));
+    const framed = element("div", { className: "ms-framed" }, picture, ...marks);
+    return element("figure", {}, framed, element("figcaption", {}, at), slider);
   }
 
   say(text) {

@@ -18,7 +18,7 @@ const groups = new Map();
 class Viewer {
   constructor(parent) {
     this.edits = new Edits();
-    Object.assign(this, { layout: "four", tool: "cross", radiological: true, noseLeft: false });
+    Object.assign(this, { layout: "four", tool: "cross", radiological: true, noseLeft: true });
     Object.assign(this, { opacity: 0.5, outline: false, anatomy: true, editing: false, saving: false });
     Object.assign(this, { presets: [], entries: [], measurements: [], range: [0, 1], unit: "", data: {} });
     this.pen = { label: 1, size: 5, tolerance: 1 };

@@ -145,7 +145,8 @@ class Workspace:
 
         def take(job: Job) -> None:
             case.facts = dict(job.outcome["facts"]) if job.state == "done" else None
-            case.problem = "" if job.state == "done" else job.message or "Reading was cancelled."
+            message = job.message.replace(source.name, title)  # the reader knows our name for the file
+            case.problem = "" if job.state == "done" else message or "Reading was cancelled."
 
         task = {"kind": "read", "source": str(source), "options": dict(case.read_options)}
         self._submit(task, case.folder, title=f"Read {title}", on_end=take)

@@ -32,10 +32,9 @@ def choose_model(visit: Visit, case: Case) -> None:
     if not offered:
         st.info("No installed model takes this image.")
         return
-    name = st.selectbox(
-        "Model", offered, format_func=lambda n: f"{n.partition(':')[2]} · {models[n].summary}"
-    )
+    name = st.selectbox("Model", offered, format_func=lambda n: n.partition(":")[2])
     model = models[name]
+    st.caption(escape(model.summary))
     found = problems.get(name, [])
     for problem in found:
         show = st.error if problem["severity"] == "refuse" else st.warning

@@ -12,6 +12,8 @@ from PIL import Image
 from medseg import VolumeError
 
 _NAMES = {"L": "Sagittal", "R": "Sagittal", "A": "Coronal", "P": "Coronal", "S": "Axial", "I": "Axial"}
+# What the left, right, upper and lower edge of each picture is.
+_LETTERS = {"Axial": "RLAP", "Coronal": "RLSI", "Sagittal": "APSI"}
 # Letters that grow to the right and down in a picture of radiology.
 _RIGHT_AND_DOWN = "LPI"
 _OPACITY = 0.5
@@ -20,7 +22,13 @@ _OPACITY = 0.5
 def planes(shape: list[int], orientation: str) -> list[dict[str, Any]]:
     """The three planes: name, the array axis across them, how many slices, the middle one."""
     found = [
-        {"name": _NAMES[letter], "axis": axis, "count": shape[axis], "middle": shape[axis] // 2}
+        {
+            "name": _NAMES[letter],
+            "axis": axis,
+            "count": shape[axis],
+            "middle": shape[axis] // 2,
+            "letters": _LETTERS[_NAMES[letter]],
+        }
         for axis, letter in enumerate(orientation)
     ]
     return sorted(found, key=lambda plane: str(plane["name"]))
