@@ -307,6 +307,36 @@ def convert(
 
 
 @main.command()
+@click.argument("source", metavar="IN", type=EXISTING)
+@click.argument("target", metavar="OUT", type=FILE)
+@allow_option
+@click.option(
+    "--key-file",
+    type=EXISTING,
+    help="Secret bytes of your own: runs with the same file give the same new UIDs and patient numbers.",
+)
+@as_json
+def deidentify(
+    source: Path, target: Path, allow: tuple[str, ...], key_file: Path | None, *, json_: bool
+) -> None:
+    """Write a copy of a DICOM series without its patient, into the new folder OUT.
+
+    By the Basic Application Level Confidentiality Profile of DICOM PS3.15; the pixels stay as they are.
+    """
+    from medseg.formats import deidentify as write_copy
+    from medseg.options import parse_pairs
+
+    options = parse_pairs(allow, flag="--allow")
+    if key_file is not None:
+        options["key_file"] = str(key_file)
+    notes = write_copy(source, target, **options)
+    for note in notes:
+        click.echo(note, err=json_)
+    if json_:
+        _print_json({"written": str(target), "notes": list(notes)})
+
+
+@main.command()
 @click.option("--all", "all_", is_flag=True, help="Also models that only serve others, such as locators.")
 @as_json
 def models(*, all_: bool, json_: bool) -> None:

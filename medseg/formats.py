@@ -114,6 +114,38 @@ def save(
     write(volume, path, **check_options(write, options, owner=f"format {found.full_name}"))
 
 
+def deidentify(
+    source: str | Path, target: str | Path, *, registry: Registry | None = None, **options: Any
+) -> tuple[str, ...]:
+    """Write a copy without the patient's data, in the format of the source.
+
+    Args:
+        source: a file, or a folder if a format reads folders.
+        target: what does not exist yet.
+        registry: where to look formats up; what is installed, if None.
+        **options: of the format.
+
+    Returns:
+        Sentences about what was written and left out.
+
+    Raises:
+        VolumeError: the source is refused; nothing was written.
+        OptionError: the format does not do this, or the target exists.
+        ResourceError: the disk refused; nothing was left behind.
+    """
+    path = Path(source)
+    registry = registry or default_registry()
+    found = _format_to_read(path, registry)
+    function = _described(found).deidentify
+    if not function:
+        raise OptionError(
+            f"{path.name}: the format {found.full_name} has no profile for this; medseg convert writes a "
+            "copy with a fresh header, which holds voxels and geometry alone"
+        )
+    call = registry.load_string(found, function)
+    return tuple(call(path, target, **check_options(call, options, owner=f"format {found.full_name}")))
+
+
 def known_suffixes(registry: Registry) -> list[str]:
     """Every suffix that a format reads, the longest first."""
     suffixes = {s for found in registry.components("format") for s in _described(found).suffixes}

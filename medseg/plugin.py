@@ -149,6 +149,8 @@ class Format(Component):
             several volumes of which ``read`` takes one by its option ``series``.
         isolate: read in a child process with limits on memory and time, because the decoders are
             libraries that a damaged or hostile file may crash.
+        deidentify: import string of ``deidentify(source, target, **options) -> Iterable[str]``, which
+            writes a copy without the patient and says what it did, if the format can hold a patient's data.
     """
 
     suffixes: tuple[str, ...]
@@ -157,6 +159,7 @@ class Format(Component):
     folders: bool = False
     contents: str = ""
     isolate: bool = False
+    deidentify: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

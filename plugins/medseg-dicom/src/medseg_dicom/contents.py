@@ -40,7 +40,7 @@ def read_contents(path: Path) -> Contents:
     Raises:
         VolumeError: an archive is refused as a whole.
     """
-    found = [read_frames(source) for source in _sources(path)]
+    found = [read_frames(source) for source in find_sources(path)]
     set_aside = [item for item in found if isinstance(item, SetAside)]
     broken = [item for item in found if isinstance(item, Broken)]
     files = [item for item in found if isinstance(item, list)]
@@ -61,7 +61,12 @@ def read_contents(path: Path) -> Contents:
     )
 
 
-def _sources(path: Path) -> list[Source]:
+def find_sources(path: Path) -> list[Source]:
+    """The files of a folder, an archive or a DICOMDIR, unread; a file is the only one of itself.
+
+    Raises:
+        VolumeError: an archive is refused as a whole.
+    """
     if path.is_dir():
         return walk_folder(path)
     if path.name.upper() == _DICOMDIR:

@@ -17,6 +17,7 @@ def medseg_formats() -> Iterator[Format]:
         contents="medseg_dicom.listing:contents",
         folders=True,
         isolate=True,
+        deidentify="medseg_dicom.deidentify:deidentify",
         suffixes=(".dcm", ".zip"),
         summary="DICOM series of CT, MR and PET: a folder, a file or a zip archive",
         reference="https://www.dicomstandard.org/current",
