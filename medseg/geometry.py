@@ -213,13 +213,26 @@ def _to_centred_grid(
 
 def _onto(volume: Volume, target: Grid, scale: NDArray[np.float64], how: Interpolation) -> Volume:
     """Resample to a parallel grid about the same centre, ``scale`` source voxels a target voxel."""
-    i, j, k = (
-        # Voxels that stand out beyond the field of view take its edge: they are rounding, not a new region.
-        np.clip((np.arange(new) - (new - 1) / 2) * step + (old - 1) / 2, -0.5, old - 0.5)
-        for new, old, step in zip(target.shape, volume.shape, scale, strict=True)
-    )
+    i, j, k = centred_positions(target.shape, volume.shape, scale)
     array = sample_parallel(volume.array, (i, j, k), "nearest" if volume.kind == "labels" else how, 0)
     return replace(volume, array=array, affine=target.affine)
+
+
+def centred_positions(
+    target: Sequence[int], source: Sequence[int], scale: Sequence[float] | NDArray[np.float64]
+) -> tuple[NDArray[np.float64], ...]:
+    """Where the voxels of a grid lie in a parallel one about the same centre, along each axis.
+
+    Args:
+        target: shape of the grid whose voxels are placed.
+        source: shape of the grid in whose voxels the places are counted.
+        scale: source voxels in one target voxel, along each axis.
+    """
+    return tuple(
+        # Voxels that stand out beyond the field of view take its edge: they are rounding, not a new region.
+        np.clip((np.arange(new) - (new - 1) / 2) * step + (old - 1) / 2, -0.5, old - 0.5)
+        for new, old, step in zip(target, source, scale, strict=True)
+    )
 
 
 def _parallel_positions(

@@ -33,11 +33,13 @@ class Windows:
         size: voxels of one window along each axis: i, j, k.
         overlap: fraction of a window shared with the next, 0 <= overlap < 1.
         blend: weight of a window's voxels in the sum.
+        placement: where windows go and how a Gaussian is cut off: as in MONAI or as in nnU-Net.
     """
 
     size: tuple[int, ...]
     overlap: float = 0.5
     blend: Literal["gaussian", "constant"] = "gaussian"
+    placement: Literal["monai", "nnunet"] = "monai"
 
 
 @dataclass(frozen=True, kw_only=True)

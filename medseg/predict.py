@@ -17,7 +17,8 @@ from medseg.errors import ContractError, PluginError, ResourceError
 from medseg.formats import load
 from medseg.geometry import Undo, crop, fit, reorient, resample
 from medseg.inference.labels import label_map
-from medseg.inference.network import compute_logits
+from medseg.inference.network import LogitsOf, stream_logits
+from medseg.inference.slab import Slab
 from medseg.measure import Measure, implausible, measure
 from medseg.options import check_options
 from medseg.plugin import Label, Locator, Model, Slices, StepUse, WholeGrid
@@ -237,9 +238,10 @@ class LoadedModel:
                 )
             cropped = [crop(volume, start, stop) for volume in seen]
             seen, uncrop = [volume for volume, _ in cropped], cropped[0][1]
-        logits, grid, bring_back = self._logits(seen, run)
+        image, grid = self._prepare(seen, run)
+        labels = self._network_labels(image, grid, seen[0].grid, run)
+        del image
         with run.stage("restore"):
-            labels = label_map(logits, grid, bring_back, tuple(c.value for c in self.description.labels))
             labels = uncrop(labels) if uncrop else labels
         with run.stage("finish"):
             for step in self._post:
@@ -260,8 +262,8 @@ class LoadedModel:
                 f"the locator {self.name} has no label {locator.label}; it has "
                 + ", ".join(f"{value} ({name})" for value, name in names.items())
             )
-        logits, grid, _ = self._logits(volumes, run)
-        mask = largest_piece((logits.argmax(0) == list(names).index(locator.label)).cpu().numpy())
+        image, grid = self._prepare(volumes, run)
+        mask = largest_piece(self._network_labels(image, grid, grid, run).array == locator.label)
         if not mask.any():
             raise ContractError(
                 f"the locator {self.name} finds no {names[locator.label]} in this input. Is it the right "
@@ -279,43 +281,53 @@ class LoadedModel:
         stop = np.minimum(np.ceil(faces[1] - 1e-6), volumes[0].shape).astype(int)
         return tuple(start.tolist()), tuple(stop.tolist())
 
-    def _logits(self, volumes: Sequence[Volume], run: "_Run") -> tuple[Tensor, Grid, Undo]:
-        """Logits (K,*S) on the network's grid, that grid, and the way back to the volumes' grid."""
-        wanted = self.description.input
+    def _prepare(self, volumes: Sequence[Volume], run: "_Run") -> tuple[Tensor, Grid]:
+        """The network's image (C,*S) on its device, and that image's grid."""
         with run.stage("prepare"):
-            prepared = []
-            for volume in volumes:
-                on_grid, bring_back = self._on_network_grid(volume)
+            image: Tensor | None = None
+            for channel, volume in enumerate(volumes):
+                on_grid = self._on_network_grid(volume)
                 for step in self._pre:
                     on_grid, _ = step(on_grid)
-                prepared.append(on_grid)
-            # A copy where the array is read-only or turned: torch wants its own, C-ordered memory.
-            arrays = [np.array(v.array, dtype=np.float32, order="C") for v in prepared]
-            image = torch.from_numpy(np.stack(arrays)).to(self._device)
+                if image is None:
+                    image = torch.empty((len(volumes), *on_grid.shape))
+                np.copyto(image[channel].numpy(), on_grid.array, casting="unsafe")
+            assert image is not None  # the contract has at least one channel
+            return image.to(self._device), on_grid.grid
+
+    def _network_labels(self, image: Tensor, grid: Grid, home: Grid, run: "_Run") -> Volume:
+        """What the network says of an image on its own grid, as labels on another."""
+        patch = self.description.input.patch
         with run.stage("network"):
-            logits = compute_logits(
-                self._network,
+            slabs = stream_logits(
+                LogitsOf(self._network, grid.spacing_mm, patch),
                 image,
-                wanted.patch,
-                spacing_mm=prepared[0].spacing_mm,
+                patch,
                 on_window=lambda done, total: run.report("network", done, total),
                 cancel=run.cancel,
             )
-        if not bool(torch.isfinite(torch.stack(torch.aminmax(logits))).all()):
+            return label_map(map(self._finite, slabs), grid, home, [c.value for c in self.description.labels])
+
+    def _finite(self, slab: Slab) -> Slab:
+        if not bool(torch.isfinite(torch.stack(torch.aminmax(slab.logits))).all()):
             # They would compare as "not above the background", and the mask would be empty without a word.
             raise PluginError(
                 f"the network of {self.name} gave NaN or infinite scores for this input. "
-                + ("Try --device cpu" if logits.is_cuda else "Is it the kind of image that the model is for?")
+                + (
+                    "Try --device cpu"
+                    if slab.logits.is_cuda
+                    else "Is it the kind of image that the model is for?"
+                )
             )
-        return logits, prepared[0].grid, bring_back
+        return slab
 
-    def _on_network_grid(self, volume: Volume) -> tuple[Volume, Undo]:
+    def _on_network_grid(self, volume: Volume) -> Volume:
         wanted = self.description.input
         if isinstance(wanted.patch, WholeGrid):
-            return fit(volume, wanted.patch.shape, interpolation=wanted.patch.interpolation)
+            return fit(volume, wanted.patch.shape, interpolation=wanted.patch.interpolation)[0]
         if wanted.spacing_mm is None:
-            return volume, lambda processed: processed
-        return resample(volume, wanted.spacing_mm, interpolation=wanted.interpolation)
+            return volume
+        return resample(volume, wanted.spacing_mm, interpolation=wanted.interpolation)[0]
 
     def _step(self, use: StepUse, stage: str) -> Any:
         name, options = use

@@ -490,6 +490,7 @@ def test_provenance_is_json_and_names_what_made_the_result(offer):
         "size": [4, 4, 4],
         "overlap": 0.0,
         "blend": "gaussian",
+        "placement": "monai",
     }
     assert {value: label["name"] for value, label in record["labels"].items()} == {
         "0": "background",

@@ -1,43 +1,79 @@
-"""From logits on the network's grid to labels on the grid that they are wanted on."""
+"""From logits on the network's grid to labels on the grid that they are wanted on, slab by slab.
+
+Neither the stack of all classes on the wanted grid nor that on the network's grid is ever held: what
+is in memory at once is one slab, a few rows of it at the wanted size, and the labels.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
-from torch import Tensor
+from numpy.typing import NDArray
 
-from medseg.geometry import Undo
-from medseg.volume import Grid, Volume, Voxels, smallest_integer_type
+from medseg.geometry import centred_positions
+from medseg.inference.slab import Slab
+from medseg.inference.upsampling import Positions, Scores, classify
+from medseg.volume import Grid, Volume, smallest_integer_type
+
+_PIECE_VALUES = 4_000_000  # scores, and wanted voxels, that are worked on at once: some 100 MB in all
 
 
-def label_map(logits: Tensor, grid: Grid, bring_back: Undo, values: tuple[int, ...]) -> Volume:
-    """Interpolate each class's logits back to the wanted grid and take the largest.
+def label_map(slabs: Iterable[Slab], grid: Grid, home: Grid, values: Sequence[int]) -> Volume:
+    """Interpolate the logits linearly to the wanted grid and take the largest.
 
-    Classes are brought back one at a time, so no more than three maps of the wanted grid are held
-    however many classes there are. For two classes the difference of their logits is enough:
-    linear interpolation of a difference is the difference of the interpolations.
+    Equal to interpolating every class in full and taking argmax; on a tie the first class wins.
 
     Args:
-        logits: (K,*S) for K classes; K = 1 means one sigmoid class against the background.
+        slabs: logits (K,*S) of three axes, rows in order; K = 1 means one sigmoid class against the
+            background, and of two classes the difference is enough.
         grid: of the logits.
-        bring_back: the undo of the resampling that made ``grid``.
+        home: the grid that the labels are wanted on: parallel to ``grid`` and about the same centre,
+            as ``resample`` and ``fit`` make them.
         values: label of each class, in the order of the channels; background first.
 
     Returns:
         Labels on the wanted grid.
     """
-    kind = smallest_integer_type(max(values))
+    kind = np.dtype(smallest_integer_type(max(values)))
+    table = np.asarray(values, kind)
+    positions = centred_positions(home.shape, grid.shape, np.divide(home.spacing_mm, grid.spacing_mm))
+    inside = [np.clip(p, 0, n - 1) for p, n in zip(positions, grid.shape, strict=True)]
+    labels = np.empty(home.shape, kind)
+    done = 0
+    for axis, start, scores in _pieces(slabs, _rows_at_once(inside, grid, len(values))):
+        along, across = inside[axis], [p for n, p in enumerate(inside) if n != axis]
+        # A row between two pieces needs both, so a piece begins with the last row of the one before.
+        end = int(np.searchsorted(along, start + scores.shape[1] - 1, side="right"))
+        wanted: Positions = (along[done:end] - start, across[0], across[1])
+        np.moveaxis(labels, axis, 0)[done:end] = table[classify(scores, wanted)]
+        done = end
+    return Volume(labels, home.affine, kind="labels")
 
-    def brought_back(scores: Tensor) -> Volume:
-        return bring_back(Volume(scores.float().cpu().numpy(), grid.affine))
 
-    if len(values) == 2:
-        lead = brought_back(logits[-1] - logits[0] if len(logits) == 2 else logits[0])
-        # Strictly above: on a tie the first class wins, as in argmax.
-        return lead.with_array(np.where(lead.array > 0, kind(values[1]), kind(values[0])), kind="labels")
-    best = brought_back(logits[0])
-    top: Voxels = best.array.copy()
-    labels: Voxels = np.full(best.shape, values[0], kind)
-    for value, scores in zip(values[1:], logits[1:], strict=True):
-        rival = brought_back(scores).array
-        ahead = rival > top
-        labels[ahead] = value
-        np.copyto(top, rival, where=ahead)
-    return best.with_array(labels, kind="labels")
+def _pieces(slabs: Iterable[Slab], rows: int) -> Iterator[tuple[int, int, Scores]]:
+    """Slabs cut into pieces of a few rows, each with the row before it: axis, first row, scores."""
+    before: NDArray[Any] | None = None
+    for slab in slabs:
+        scores = _decisive(slab)
+        for cut in range(0, scores.shape[1], rows):
+            piece = scores[:, cut : cut + rows]
+            start = slab.start + cut
+            if before is not None:
+                piece, start = np.concatenate([before, piece], axis=1), start - 1
+            before = piece[:, -1:].copy()
+            yield slab.axis, start, piece
+
+
+def _decisive(slab: Slab) -> Scores:
+    """The slab's axis first; of two classes only the lead of the second, whose sign decides."""
+    logits = slab.logits.float()
+    if len(logits) == 2:
+        logits = logits[1:] - logits[:1]
+    return np.moveaxis(logits.cpu().numpy(), slab.axis + 1, 1)
+
+
+def _rows_at_once(inside: Sequence[NDArray[np.float64]], grid: Grid, classes: int) -> int:
+    """Rows of the network's grid, along whichever axis, whose scores and wanted voxels stay few."""
+    scores = max(np.prod(grid.shape) / n for n in grid.shape) * classes
+    wanted = np.prod([len(p) for p in inside]) / min(grid.shape)
+    return max(1, int(_PIECE_VALUES / max(scores, wanted)))

@@ -5,34 +5,60 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from medseg.errors import ResourceError
+from medseg.inference.calls import Network, constants_once, mirrored
+from medseg.inference.slab import Slab
 from medseg.inference.slices import slide_slices
-from medseg.inference.windows import slide
+from medseg.inference.windows import slide_slabs
 from medseg.plugin import Slices, WholeGrid, Windows
 from medseg.progress import CancelToken
 from medseg.segmenter import Segmenter
 
 
-def compute_logits(
-    network: Segmenter,
+class LogitsOf(nn.Module):
+    """A segmenter at one spacing as a plain network: (B,C,*S) -> logits (B,K,*S).
+
+    Args:
+        segmenter: in eval mode.
+        spacing_mm: of the image, along i, j, k.
+        patch: a 2-D network is told the spacing of its two axes.
+    """
+
+    def __init__(
+        self, segmenter: Segmenter, spacing_mm: Sequence[float], patch: Windows | Slices | WholeGrid
+    ) -> None:
+        super().__init__()
+        self.segmenter = segmenter
+        self.spacing_mm = [
+            mm for axis, mm in enumerate(spacing_mm) if not isinstance(patch, Slices) or axis != patch.axis
+        ]
+        self.eval()
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Score every voxel."""
+        return cast(Tensor, self.segmenter(image, self.spacing_mm).logits)
+
+
+def stream_logits(
+    network: Network,
     image: Tensor,
     patch: Windows | Slices | WholeGrid,
     *,
-    spacing_mm: Sequence[float],
+    mirror: bool = False,
     on_window: Callable[[int, int], None] | None = None,
     cancel: CancelToken | None = None,
-) -> Tensor:
-    """Logits (K,*S) float32 of an image (C,*S), both on the network's device.
+) -> Iterator[Slab]:
+    """Logits (K,*S) float32 of an image (C,*S), both on the network's device, as slabs.
 
     On CUDA the network runs in float16 autocast; what it returns is summed in float32.
 
     Args:
-        network: in eval mode, on the image's device.
+        network: (1,C,*window) -> logits (1,K,*window).
         image: (C,I,J,K), prepared as the contract says.
         patch: windows, slices, or the whole image at once.
-        spacing_mm: of the image, along i, j, k.
+        mirror: average over all flips of a window.
         on_window: called with (done, total) after each window or slice.
         cancel: checked before each window or slice.
 
@@ -40,20 +66,19 @@ def compute_logits(
         ResourceError: memory ran out.
         Cancelled: the token was cancelled.
     """
-    seen_mm = [
-        mm for axis, mm in enumerate(spacing_mm) if not isinstance(patch, Slices) or axis != patch.axis
-    ]
 
     def call(window: Tensor) -> Tensor:
         with torch.autocast("cuda", dtype=torch.float16, enabled=window.is_cuda):
-            return cast(Tensor, network(window, seen_mm).logits)
+            return network(window)
 
+    seen = constants_once(mirrored(call) if mirror else call)
     with _memory_errors(image.device):
         if isinstance(patch, Slices):
-            return slide_slices(call, image, patch, on_window=on_window, cancel=cancel)
+            yield from slide_slices(seen, image, patch, on_window=on_window, cancel=cancel)
+            return
         if isinstance(patch, WholeGrid):
             patch = Windows(size=patch.shape, overlap=0.0, blend="constant")
-        return slide(call, image, patch, on_window=on_window, cancel=cancel)
+        yield from slide_slabs(seen, image, patch, on_window=on_window, cancel=cancel)
 
 
 @contextlib.contextmanager

@@ -4,11 +4,12 @@ In 2.5-D the neighbouring slices are further input channels, nearest below to ne
 each channel of the image in turn; beyond the first and the last slice the edge slice is repeated.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
+from medseg.inference.slab import Slab
 from medseg.inference.windows import Network, slide
 from medseg.plugin import Slices, Windows
 from medseg.progress import CancelToken
@@ -21,8 +22,8 @@ def slide_slices(
     *,
     on_window: Callable[[int, int], None] | None = None,
     cancel: CancelToken | None = None,
-) -> Tensor:
-    """Logits of every slice, stacked back to a volume.
+) -> Iterator[Slab]:
+    """Logits of every slice, each a slab of one row.
 
     Args:
         network: (1, C*(2n+1), H, W) -> logits (1, K, H, W) for n neighbours on each side.
@@ -31,21 +32,20 @@ def slide_slices(
         on_window: called with (done, total) after each slice.
         cancel: checked before each slice.
 
-    Returns:
-        (K, I, J, K) float32 on the image's device.
+    Yields:
+        Slabs (K, I, J, K) float32 with one row on the slices' axis, on the image's device.
     """
     along = slices.axis + 1
     windows = Windows(size=slices.size, overlap=slices.overlap, blend=slices.blend)
     count = image.shape[along]
-    scores = []
     for n in range(count):
         if cancel:
             cancel.check()
         plane = with_neighbours(image, n, axis=slices.axis, neighbours=slices.neighbours)
-        scores.append(slide(network, plane, windows))
+        scores = slide(network, plane, windows)
         if on_window:
             on_window(n + 1, count)
-    return torch.stack(scores, dim=along)
+        yield Slab(logits=scores.unsqueeze(along), axis=slices.axis, start=n)
 
 
 def with_neighbours(image: Tensor, n: int, *, axis: int, neighbours: int) -> Tensor:

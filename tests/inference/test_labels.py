@@ -5,10 +5,21 @@ import pytest
 import torch
 
 from medseg.geometry import fit, resample
-from medseg.inference.labels import label_map
+from medseg.inference import labels as labels_module
+from medseg.inference.labels import label_map as label_map_of_slabs
+from medseg.inference.slab import Slab
 from medseg.volume import Volume
 
 HOME = Volume(np.zeros((20, 18, 15), np.float32), np.diag([1.0, 1.1, 2.0, 1]))
+
+
+def label_map(logits, grid, home, values, *, axis=0, rows=1000):
+    """The labels of logits that come in slabs of some rows along an axis."""
+    slabs = (
+        Slab(logits=part, axis=axis, start=n * rows)
+        for n, part in enumerate(logits.split(rows, dim=axis + 1))
+    )
+    return label_map_of_slabs(slabs, grid, home, values)
 
 
 def logits_on(shape, classes, seed=0):
@@ -32,7 +43,7 @@ def test_labels_are_the_largest_of_all_logits_resampled(shape, classes):
     clear = best[-1] - best[-2] > 1e-5
     assert clear.mean() > 0.999
 
-    labels = label_map(scores, grid, bring_back, tuple(range(classes)))
+    labels = label_map(scores, grid, HOME.grid, tuple(range(classes)))
 
     assert labels.kind == "labels"
     assert labels.grid.matches(HOME.grid)
@@ -42,40 +53,52 @@ def test_labels_are_the_largest_of_all_logits_resampled(shape, classes):
 def test_logits_are_interpolated_not_labels():
     """A boundary between two voxels of the network's grid falls where the logits cross, not midway."""
     home = Volume(np.zeros((12, 1, 1), np.float32), np.eye(4))
-    coarse, bring_back = resample(home, (6, 1, 1))
+    coarse, _ = resample(home, (6, 1, 1))
     lead = torch.tensor([-1.0, 3.4]).reshape(1, 2, 1, 1)  # crosses 0 at 3.9, midway is 5.5
-    labels = label_map(lead, coarse.grid, bring_back, (0, 1))
+    labels = label_map(lead, coarse.grid, home.grid, (0, 1))
     assert labels.array.ravel().tolist() == [0] * 4 + [1] * 8
 
 
 def test_values_are_the_contracts_in_the_order_of_the_channels():
     scores = torch.zeros(3, 2, 2, 2)
     scores[2, 0], scores[1, 1] = 1, 1
-    small, back = fit(Volume(np.zeros((2, 2, 2), np.float32), np.eye(4)), (2, 2, 2))
-    labels = label_map(scores, small.grid, back, (0, 300, 7))
+    small = Volume(np.zeros((2, 2, 2), np.float32), np.eye(4))
+    labels = label_map(scores, small.grid, small.grid, (0, 300, 7))
     assert labels.array.dtype == np.uint16
     assert labels.array[:, 0, 0].tolist() == [7, 300]
 
 
 @pytest.mark.parametrize("classes", [2, 3])
 def test_on_a_tie_the_first_class_wins_as_in_argmax(classes):
-    scores, grid, bring_back = logits_on((4, 4, 4), classes)
-    labels = label_map(torch.zeros_like(scores), grid, bring_back, tuple(range(5, 5 + classes)))
+    scores, grid, _ = logits_on((4, 4, 4), classes)
+    labels = label_map(torch.zeros_like(scores), grid, HOME.grid, tuple(range(5, 5 + classes)))
     assert (labels.array == 5).all()
 
 
 def test_one_channel_is_a_sigmoid_class_against_the_background():
-    scores, grid, bring_back = logits_on((9, 9, 9), 1)
+    scores, grid, _ = logits_on((9, 9, 9), 1)
     both = torch.cat([torch.zeros_like(scores), scores])
-    alone = label_map(scores, grid, bring_back, (0, 4))
-    np.testing.assert_array_equal(alone.array, label_map(both, grid, bring_back, (0, 4)).array)
+    alone = label_map(scores, grid, HOME.grid, (0, 4))
+    np.testing.assert_array_equal(alone.array, label_map(both, grid, HOME.grid, (0, 4)).array)
     assert set(np.unique(alone.array)) == {0, 4}
 
 
 def test_half_precision_logits_are_interpolated_in_float32():
-    scores, grid, bring_back = logits_on((9, 9, 9), 3)
+    scores, grid, _ = logits_on((9, 9, 9), 3)
     half = scores.half()
     np.testing.assert_array_equal(
-        label_map(half, grid, bring_back, (0, 1, 2)).array,
-        label_map(half.float(), grid, bring_back, (0, 1, 2)).array,
+        label_map(half, grid, HOME.grid, (0, 1, 2)).array,
+        label_map(half.float(), grid, HOME.grid, (0, 1, 2)).array,
     )
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("rows", [1, 3, 7])
+def test_how_the_rows_come_in_changes_no_label(axis, rows, monkeypatch):
+    scores, grid, _ = logits_on((11, 9, 13), 4)
+    whole = label_map(scores, grid, HOME.grid, range(4))
+    monkeypatch.setattr(labels_module, "_PIECE_VALUES", 1200)
+
+    found = label_map(scores, grid, HOME.grid, range(4), axis=axis, rows=rows)
+
+    np.testing.assert_array_equal(found.array, whole.array)

@@ -4,11 +4,19 @@ import pytest
 import torch
 
 from medseg.errors import Cancelled
-from medseg.inference.slices import slide_slices, with_neighbours
+from medseg.inference.slices import slide_slices as slabs_of_slices
+from medseg.inference.slices import with_neighbours
 from medseg.plugin import Slices
 from medseg.progress import CancelToken
 
 IMAGE = torch.arange(2 * 5 * 6 * 7, dtype=torch.float32).reshape(2, 5, 6, 7)
+
+
+def slide_slices(network, image, slices, **settings):
+    """All slices, stacked back to a volume."""
+    slabs = list(slabs_of_slices(network, image, slices, **settings))
+    assert [slab.start for slab in slabs] == list(range(image.shape[slices.axis + 1]))
+    return torch.cat([slab.logits for slab in slabs], dim=slices.axis + 1)
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])

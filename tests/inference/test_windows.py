@@ -7,9 +7,11 @@ import pytest
 import torch
 from monai.data.utils import compute_importance_map
 from monai.inferers import sliding_window_inference
+from scipy import ndimage
 
 from medseg.errors import Cancelled, ContractError
-from medseg.inference.windows import blend_weights, place, slide
+from medseg.inference.weights import ClampedGaussian, Partition
+from medseg.inference.windows import place, slide, slide_slabs
 from medseg.plugin import Windows
 from medseg.progress import CancelToken
 
@@ -51,12 +53,12 @@ def test_a_network_gives_what_it_gives_in_monai(shape, size, overlap, blend):
     np.testing.assert_allclose(found.numpy(), expected.numpy(), atol=1e-5)
 
 
-@pytest.mark.parametrize("blend", ["gaussian", "constant"])
 @pytest.mark.parametrize("size", [(32, 32, 32), (17, 8, 5), (24, 16)])
-def test_the_weights_of_a_window_are_monais(size, blend):
-    expected = compute_importance_map(size, mode=blend, sigma_scale=0.125, dtype=torch.float32)
+def test_the_weights_of_a_window_are_monais(size):
+    expected = compute_importance_map(size, mode="gaussian", sigma_scale=0.125, dtype=torch.float32)
+    corner = (0,) * len(size)
     np.testing.assert_allclose(
-        blend_weights(size, blend).numpy(), expected.clamp(min=1e-3).numpy(), atol=1e-7
+        ClampedGaussian(size).at(corner).numpy(), expected.clamp(min=1e-3).numpy(), atol=1e-7
     )
 
 
@@ -83,6 +85,64 @@ def test_an_image_smaller_than_the_window_is_padded_evenly_and_comes_back_exactl
     assert window.count_nonzero() == image.numel()
 
 
+def nnunet_prediction(net, image, size, overlap):
+    """What nnU-Net's predictor does, in float64 where it has float16, for an image larger than a window.
+
+    Facts from nnunetv2/inference/sliding_window_prediction.py: steps of at most size * (1 - overlap),
+    evenly spaced and rounded; a delta at size // 2 blurred by a Gaussian of an eighth of the size.
+    """
+    delta = np.zeros(size)
+    delta[tuple(n // 2 for n in size)] = 1
+    weight = torch.from_numpy(ndimage.gaussian_filter(delta, [n / 8 for n in size], 0, mode="constant"))
+    starts = []
+    for length, n in zip(image.shape[1:], size, strict=True):
+        count = int(np.ceil((length - n) / (n * (1 - overlap)))) + 1
+        starts.append(np.round(np.linspace(0, length - n, count)).astype(int) if count > 1 else [0])
+    total, seen = torch.zeros(3, *image.shape[1:]).double(), torch.zeros(image.shape[1:]).double()
+    for corner in itertools.product(*starts):
+        box = tuple(slice(int(a), int(a) + n) for a, n in zip(corner, size, strict=True))
+        total[(slice(None), *box)] += net(image[(slice(None), *box)][None])[0] * weight
+        seen[box] += weight
+    return total / seen
+
+
+@pytest.mark.parametrize(("shape", "size"), [((70, 53, 41), (32, 32, 32)), ((33, 30, 40), (17, 8, 24))])
+@pytest.mark.parametrize("overlap", [0.2, 0.5])
+def test_a_network_gives_what_it_gives_in_nnunet(shape, size, overlap):
+    image, net = image_of(shape), network(2, 3)
+    found = slide(net, image, Windows(size=size, overlap=overlap, placement="nnunet"))
+    np.testing.assert_allclose(found.numpy(), nnunet_prediction(net, image, size, overlap).numpy(), atol=1e-5)
+
+
+def test_weights_of_a_partition_add_up_to_one_everywhere():
+    shape, windows = (50, 33, 21), Windows(size=(16, 12, 8), overlap=0.4, placement="nnunet")
+    starts, total = place(shape, windows), torch.zeros(shape)
+    for blend in ("gaussian", "constant"):
+        weights = Partition(starts, windows.size, blend)
+        total.zero_()
+        for corner in itertools.product(*starts):
+            box = tuple(slice(a, a + n) for a, n in zip(corner, windows.size, strict=True))
+            total[box] += weights.at(corner)
+        np.testing.assert_allclose(total.numpy(), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(90, 20, 20), (20, 20, 90), (9, 90, 21), (5, 6, 7)])
+@pytest.mark.parametrize("placement", ["monai", "nnunet"])
+def test_rows_leave_in_order_and_only_a_windows_length_of_them_is_held(shape, placement):
+    image, windows = image_of(shape), Windows(size=(16, 16, 16), overlap=0.6, placement=placement)
+    net, held, next_row = network(2, 3), [], 0
+    whole = slide(net, image, windows)
+    for slab in slide_slabs(net, image, windows):
+        assert slab.start == next_row
+        rows = slab.logits.shape[slab.axis + 1]
+        next_row += rows
+        held.append(slab.logits.untyped_storage().nbytes())
+        assert torch.equal(whole.narrow(slab.axis + 1, slab.start, rows), slab.logits)
+    assert next_row == shape[slab.axis]
+    padded = np.maximum(shape, 16)
+    assert max(held) <= 3 * 4 * padded.prod() * 16 / padded.max()
+
+
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.float16])
 def test_sums_are_float32_whatever_the_image_is(dtype):
     """MONAI sums in the image's type: it fails on uint8 and rounds in float16."""
@@ -96,13 +156,12 @@ def test_sums_are_float32_whatever_the_image_is(dtype):
     ("length", "size", "overlap", "windows"),
     [(333, 128, 0.5, 5), (333, 128, 0.75, 8), (333, 128, 0.0, 3), (128, 128, 0.5, 1), (512, 128, 0.5, 7)],
 )
-def test_windows_cover_an_axis_and_end_with_it(length, size, overlap, windows):
-    boxes = [box for (box,) in place((length,), (size,), overlap)]
-    assert len(boxes) == windows
-    assert boxes[0].start == 0
-    assert boxes[-1].stop == length
-    assert all(b.stop - b.start == size for b in boxes)
-    assert all(b.start <= a.stop for a, b in itertools.pairwise(boxes))
+@pytest.mark.parametrize("placement", ["monai", "nnunet"])
+def test_windows_cover_an_axis_and_end_with_it(length, size, overlap, windows, placement):
+    (starts,) = place((length,), Windows(size=(size,), overlap=overlap, placement=placement))
+    assert len(starts) == windows
+    assert (starts[0], starts[-1]) == (0, length - size)
+    assert all(a < b <= a + size for a, b in itertools.pairwise(starts))
 
 
 def test_progress_counts_every_window_once():

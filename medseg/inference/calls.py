@@ -1,0 +1,52 @@
+"""What may stand between the windows and the network: mirrored copies, and windows seen before."""
+
+import itertools
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+Network = Callable[[Tensor], Tensor]
+
+
+def mirrored(network: Network) -> Network:
+    """The mean of a network's logits over all flips of its spatial axes, as nnU-Net averages them.
+
+    Args:
+        network: (B,C,*S) -> (B,K,*S); it is called 2^len(S) times for each window.
+    """
+
+    def call(window: Tensor) -> Tensor:
+        axes = range(2, window.ndim)
+        flips = [c for n in range(len(axes) + 1) for c in itertools.combinations(axes, n)]
+        total = network(window).float()
+        for flip in flips[1:]:
+            total = total + network(window.flip(flip)).float().flip(flip)
+        return total / len(flips)
+
+    return call
+
+
+def constants_once(network: Network) -> Network:
+    """A network that runs once over windows that hold one and the same value in each channel.
+
+    Clipped air and padding are such windows; their answer is the same to the last bit, wherever they
+    are. The latest one is kept.
+
+    Args:
+        network: (1,C,*S) -> (1,K,*S); its answer depends on the window alone.
+    """
+    seen: tuple[tuple[int, ...], list[float]] | None = None
+    answer = torch.empty(0)
+
+    def call(window: Tensor) -> Tensor:
+        nonlocal seen, answer
+        low, high = window.flatten(2).aminmax(dim=2)
+        if not torch.equal(low, high):
+            return network(window)
+        key = tuple(window.shape), low.flatten().tolist()
+        if key != seen:
+            answer, seen = network(window), key
+        return answer
+
+    return call
