@@ -19,6 +19,11 @@ class Threshold(nn.Module):
         return self.score(self.gain * image)
 
 
+class Calm(Threshold):
+    def forward(self, image):
+        return self.score(self.gain * image)  # whatever the values are
+
+
 class Sleepy(Threshold):
     def forward(self, image):
         sys.stderr.write("the network runs\n")

@@ -23,6 +23,7 @@ MEDSEG_API = 1
 def medseg_architectures():
     for name, factory in (
         ("threshold", "medseg_tiny.network:Threshold"),
+        ("calm", "medseg_tiny.network:Calm"),
         ("sleepy", "medseg_tiny.network:Sleepy"),
         ("unimportable", "medseg_tiny.network_that_is_not_there:Network"),
     ):
@@ -54,7 +55,12 @@ def medseg_exports():
 @hookimpl
 def medseg_models():
     weights = Path(__file__).with_name("bright.safetensors").read_bytes()
-    for name, architecture in (("bright", "threshold"), ("sleepy", "sleepy"), ("broken", "unimportable")):
+    for name, architecture in (
+        ("bright", "threshold"),
+        ("calm", "calm"),
+        ("sleepy", "sleepy"),
+        ("broken", "unimportable"),
+    ):
         yield Model(
             name=name,
             summary="Brighter than 100",
