@@ -74,6 +74,23 @@ def write_whole(
         raise
 
 
+def write_bytes_whole(path: str | Path, content: bytes) -> None:
+    """Write bytes so that the file appears complete, or not at all, and read them back.
+
+    Raises:
+        ResourceError: the disk refused them, or gave other bytes back.
+    """
+
+    def write(part: Path) -> None:
+        part.write_bytes(content)
+
+    def verify(part: Path) -> None:
+        if part.read_bytes() != content:
+            raise ResourceError(f"{path}: the disk gave back other bytes than were written; check the disk")
+
+    write_whole(path, write, verify=verify)
+
+
 def write_together(files: Sequence[tuple[Path, Callable[[Path], None]]]) -> None:
     """Write several files that belong together: their names appear when all are on the disk.
 

@@ -12,8 +12,8 @@ from medseg.errors import ContractError, MedsegError, OptionError, ResourceError
 from medseg.formats import is_one_volume, known_suffixes, load, stem_of, suffix_of
 from medseg.predict import LoadedModel, Segmentation
 from medseg.progress import CancelToken, OnProgress
-from medseg.registry import Registered, Registry, default_registry
-from medseg.results import result_files, write_result
+from medseg.registry import Registry, default_registry
+from medseg.results import ChosenExport, result_files, write_result
 
 DEFAULT_SUFFIX = ".nii.gz"
 
@@ -98,7 +98,7 @@ def run_cases(
     *,
     overwrite: bool = False,
     read_options: Mapping[str, Any] | None = None,
-    exports: Sequence[Registered] = (),
+    exports: Sequence[ChosenExport] = (),
     picture: bool = False,
     force: bool = False,
     progress: OnProgress | None = None,

@@ -2,29 +2,57 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 from medseg.atomic import write_together
+from medseg.errors import OptionError
 from medseg.formats import known_suffixes, save, stem_of
+from medseg.options import check_options, parse_pairs
 from medseg.plugin import Export, Result
 from medseg.predict import Segmentation
-from medseg.registry import Registered, Registry, default_registry
+from medseg.registry import Registry, default_registry
 from medseg.volume import Volume
 
 
-def find_exports(names: Sequence[str], *, registry: Registry | None = None) -> list[Registered]:
-    """The exports of these names, full or short.
+@dataclass(frozen=True, kw_only=True)
+class ChosenExport:
+    """An export and its options, ready to write.
+
+    Args:
+        write: called with a ``Result`` and a path.
+        suffix: of the file.
+    """
+
+    write: Callable[[Result, Path], None]
+    suffix: str
+
+
+def find_exports(wanted: Sequence[str], *, registry: Registry | None = None) -> list[ChosenExport]:
+    """The exports of these names, with options behind the name: ``"stl smooth_mm=1"``.
 
     Raises:
         UnknownNameError, AmbiguousNameError: see ``Registry.find``.
+        OptionError: the export has no such option, or two exports would write the same file.
     """
     registry = registry or default_registry()
-    return [registry.find("export", name) for name in names]
+    chosen: list[ChosenExport] = []
+    for text in wanted:
+        name, *pairs = text.split() or [""]
+        found = registry.find("export", name)
+        factory = registry.load(found)
+        given = parse_pairs(tuple(pairs), flag="--as")
+        options = check_options(factory, given, owner=f"export {found.full_name}")
+        suffix = cast(Export, found.component).suffix
+        if any(other.suffix == suffix for other in chosen):
+            raise OptionError(f"--as {text!r}: another export writes the same file (*{suffix}); choose one")
+        chosen.append(ChosenExport(write=partial(factory, **options), suffix=suffix))
+    return chosen
 
 
-def result_files(target: Path, *, exports: Sequence[Registered] = (), picture: bool = False) -> list[Path]:
+def result_files(target: Path, *, exports: Sequence[ChosenExport] = (), picture: bool = False) -> list[Path]:
     """The files of a result, in the order in which they appear; the label map is the last.
 
     Args:
@@ -33,7 +61,7 @@ def result_files(target: Path, *, exports: Sequence[Registered] = (), picture: b
         picture: whether there is one.
     """
     stem = stem_of(target.name, known_suffixes(default_registry()))
-    suffixes = [".json", *([".png"] if picture else []), *(_suffix(export) for export in exports)]
+    suffixes = [".json", *([".png"] if picture else []), *(export.suffix for export in exports)]
     return [*(target.with_name(stem + suffix) for suffix in suffixes), target]
 
 
@@ -44,9 +72,8 @@ def write_result(
     image: Volume,
     source: Path | None = None,
     read_options: Mapping[str, Any] | None = None,
-    exports: Sequence[Registered] = (),
+    exports: Sequence[ChosenExport] = (),
     picture: bool = False,
-    registry: Registry | None = None,
 ) -> list[Path]:
     """Write all files of a result; if one of them fails, none appears.
 
@@ -58,7 +85,6 @@ def write_result(
         read_options: the permissions that it was read with.
         exports: from ``find_exports``.
         picture: also draw three planes as PNG.
-        registry: whose exports they are.
 
     Returns:
         The files, the label map last.
@@ -67,7 +93,6 @@ def write_result(
         VolumeError: an export cannot hold the result.
         ResourceError: the system refused.
     """
-    registry = registry or default_registry()
     result = Result(
         labels=segmentation.labels,
         classes=segmentation.classes,
@@ -82,7 +107,7 @@ def write_result(
 
         title = ", ".join(measure.label.name for measure in segmentation.measures[:3])
         writers.append(partial(draw, image, segmentation, title=title))
-    writers += [partial(registry.load(export), result) for export in exports]
+    writers += [partial(export.write, result) for export in exports]
     writers.append(partial(save, segmentation.labels))
     files = result_files(target, exports=exports, picture=picture)
     write_together(list(zip(files, writers, strict=True)))
@@ -91,7 +116,3 @@ def write_result(
 
 def _write_origin(provenance: Mapping[str, Any], path: Path) -> None:
     path.write_text(json.dumps(dict(provenance), indent=2) + "\n", encoding="utf-8")
-
-
-def _suffix(export: Registered) -> str:
-    return cast(Export, export.component).suffix

@@ -151,3 +151,31 @@ def test_a_wrong_option_or_place_is_refused_with_the_valid_ones(run, tmp_path, g
 def test_the_help_behind_a_model_lists_the_options_of_its_network(run):
     assert "gain  float, default 1.0" in run("segment", "-m", "bright", "--help").output
     assert "gain  float" not in run("segment", "--help").output
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (["--as", "words shout=maybe"], "option shout is 'maybe', wanted bool (default False)"),
+        (
+            ["--as", "words shuot=yes"],
+            "tiny:words has no option 'shuot'. It takes: shout=False (bool)",
+        ),
+        (["--as", "words", "--as", "words shout=yes"], "another export writes the same file (*.words.txt)"),
+    ],
+)
+def test_a_wrong_option_of_an_export_is_refused_before_anything_is_read(run, tmp_path, given, sentence):
+    write_series(tmp_path / "scan")
+
+    done = run("segment", tmp_path / "scan", "-m", "bright", "-o", tmp_path / "out", *given)
+
+    assert done.exit_code == 2
+    assert sentence in " ".join(done.stderr.split())
+
+
+def test_options_of_an_export_stand_behind_its_name(run, tmp_path):
+    write_series(tmp_path / "scan")
+
+    run("segment", tmp_path / "scan", "-m", "bright", "-o", tmp_path / "out", "--as", "words shout=yes")
+
+    assert (tmp_path / "out" / "scan.words.txt").read_text().startswith("BACKGROUND")

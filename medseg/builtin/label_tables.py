@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from medseg.atomic import write_whole
+from medseg.atomic import write_bytes_whole
 from medseg.plugin import Label, Result
 
 
@@ -39,7 +39,4 @@ def _plain(name: str) -> str:
 
 
 def _write(path: str | Path, head: str, lines: list[str]) -> None:
-    def fill(part: Path) -> None:
-        part.write_text(head + "\n".join(lines) + "\n", encoding="utf-8")
-
-    write_whole(path, fill)
+    write_bytes_whole(path, (head + "\n".join(lines) + "\n").encode())

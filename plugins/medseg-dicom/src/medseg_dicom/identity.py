@@ -11,8 +11,7 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
-from medseg.atomic import write_whole
-from medseg.errors import ResourceError
+from medseg.atomic import write_bytes_whole
 from medseg.plugin import Result
 from medseg_dicom.origin import Origin
 
@@ -83,13 +82,4 @@ def store(dataset: Dataset, path: str | Path) -> None:
     """
     stream = io.BytesIO()
     dataset.save_as(stream, enforce_file_format=True)
-    content = stream.getvalue()
-
-    def write(part: Path) -> None:
-        part.write_bytes(content)
-
-    def verify(part: Path) -> None:
-        if part.read_bytes() != content:
-            raise ResourceError(f"{path}: the disk gave back other bytes than were written; check the disk")
-
-    write_whole(path, write, verify=verify)
+    write_bytes_whole(path, stream.getvalue())

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from medseg.atomic import write_bytes_whole
 from medseg.plugin import Result
 from medseg_mesh.bodies import draw_bodies
-from medseg_mesh.storing import SPACE, store
+from medseg_mesh.space import SPACE
 
 
 def write(result: Result, path: str | Path, *, labels: tuple[int, ...] = (), smooth_mm: float = 0.0) -> None:
@@ -25,4 +26,4 @@ def write(result: Result, path: str | Path, *, labels: tuple[int, ...] = (), smo
         np.savetxt(text, body.surface.vertices, fmt=f"v %.4f %.4f %.4f {red:.4f} {green:.4f} {blue:.4f}")
         np.savetxt(text, body.surface.faces + first, fmt="f %d %d %d")
         first += len(body.surface.vertices)
-    store(text.getvalue().encode(), path)
+    write_bytes_whole(path, text.getvalue().encode())

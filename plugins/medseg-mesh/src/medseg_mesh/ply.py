@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from medseg.atomic import write_bytes_whole
 from medseg.plugin import Result
 from medseg_mesh.bodies import draw_bodies
-from medseg_mesh.storing import SPACE, store
+from medseg_mesh.space import SPACE
 
 _VERTEX = np.dtype([("position", "<f4", 3), ("rgb", "u1", 3), ("label", "<i4")])
 _FACE = np.dtype([("count", "u1"), ("corners", "<i4", 3)])
@@ -38,4 +39,4 @@ def write(result: Result, path: str | Path, *, labels: tuple[int, ...] = (), smo
         f"element face {sum(map(len, faces))}\nproperty list uchar int vertex_indices\nend_header\n"
     )
     content = [header.encode(), *vertices, *(triangles.tobytes() for triangles in faces)]
-    store(b"".join(content), path)
+    write_bytes_whole(path, b"".join(content))

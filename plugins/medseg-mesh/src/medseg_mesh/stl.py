@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from medseg.atomic import write_bytes_whole
 from medseg.plugin import Result
 from medseg_mesh.bodies import draw_union
-from medseg_mesh.storing import SPACE, store
+from medseg_mesh.space import SPACE
 
 _HEADER_BYTES = 80
 _TRIANGLE = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
@@ -36,4 +37,4 @@ def write(result: Result, path: str | Path, *, labels: tuple[int, ...] = (), smo
     triangles["corners"] = surface.vertices[surface.faces]
     # A binary file must not begin with "solid", by which readers know the text form.
     header = f"binary STL by medseg, mm. {SPACE}".encode().ljust(_HEADER_BYTES)
-    store(header + np.uint32(len(triangles)).astype("<u4").tobytes() + triangles.tobytes(), path)
+    write_bytes_whole(path, header + np.uint32(len(triangles)).astype("<u4").tobytes() + triangles.tobytes())
