@@ -3,13 +3,18 @@
 When the core offers them, this file goes, and its importers change one line each.
 """
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from medseg.contract import Problem, check
 from medseg.formats import known_suffixes
 from medseg.options import Option, check_options, options_of
-from medseg.picture import draw
 from medseg.progress import OnProgress
 from medseg.registry import Registered, Registry, default_registry
 from medseg.samples import FOLDER as SAMPLES
+
+if TYPE_CHECKING:
+    from medseg import Segmentation, Volume
 
 __all__ = [
     "SAMPLES",
@@ -25,3 +30,10 @@ __all__ = [
     "known_suffixes",
     "options_of",
 ]
+
+
+def draw(image: "Volume", result: "Segmentation", path: Path, *, title: str) -> None:
+    """``medseg.picture.draw``, which imports torch and matplotlib, for the one task that needs them."""
+    from medseg.picture import draw as draw_now
+
+    draw_now(image, result, path, title=title)

@@ -174,10 +174,11 @@ class JobManager:
 
     def _follow(self, job: Job, process: "subprocess.Popen[bytes]") -> None:
         assert process.stdout is not None  # it was started with a pipe
-        for line in process.stdout:
-            with contextlib.suppress(ValueError, KeyError, TypeError):  # a line that is not of the protocol
-                event = json.loads(line)
-                _advance(job, str(event["stage"]), event["done"] / max(event["total"], 1))
+        with process.stdout as lines:
+            for line in lines:
+                with contextlib.suppress(ValueError, KeyError, TypeError):  # a line not of the protocol
+                    event = json.loads(line)
+                    _advance(job, str(event["stage"]), event["done"] / max(event["total"], 1))
         status = process.wait()
         state, message, outcome = _read_outcome(job, status)
         job.ended, job.message, job.outcome = time.monotonic(), message, outcome

@@ -96,4 +96,5 @@ def _inflate(path: Path, *, limit: int) -> Any:
                 raise VolumeError(f"the drawing has more voxels than the image, which has {limit}")
             yield chunk
             if inflater.eof:
-                break
+                return
+    raise VolumeError("the drawing arrived cut off; save it again")
