@@ -156,7 +156,8 @@ def main() -> None:
     "exports",
     multiple=True,
     metavar="EXPORT",
-    help="Also write the result as another object; see: medseg plugin list --kind export.",
+    help='Also write the result as another object, with its options: --as "stl smooth_mm=1". '
+    "See: medseg plugin list --kind export.",
 )
 @click.option("--picture", is_flag=True, help="Also draw three planes with the outlines, as PNG.")
 @click.option("--force", is_flag=True, help="Run on another modality than the model's; it is recorded.")
