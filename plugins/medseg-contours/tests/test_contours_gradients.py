@@ -13,7 +13,7 @@ def disc(shape, radius):
     return (radius - sum(x**2 for x in torch.meshgrid(*axes, indexing="ij")).sqrt())[None, None]
 
 
-@pytest.mark.parametrize(("shape", "spacing"), [((7, 6), (1.0, 1.5)), ((4, 4, 4), (2.0, 1.0, 1.0))])
+@pytest.mark.parametrize(("shape", "spacing"), [((6, 5), (1.0, 1.5)), ((3, 4, 3), (2.0, 1.0, 1.0))])
 def test_the_gradient_is_that_of_finite_differences(shape, spacing):
     """By phi, the image and both weights, through five iterations with re-initialisation and cap."""
     torch.manual_seed(0)
@@ -48,20 +48,21 @@ def test_the_gradient_by_mu_is_that_of_finite_differences():
 
 
 STARTS = {
+    "distance": lambda phi: phi,
     "clipped": lambda phi: phi.clamp(-4, 4),
     "binary": torch.sign,
-    "constant": lambda phi: torch.ones_like(phi),
+    "constant": torch.ones_like,
 }
 
 
 @pytest.mark.parametrize("start", STARTS)
-@pytest.mark.parametrize("speed", ["band", "dirac"])
-def test_gradients_through_sixty_iterations_are_finite_also_from_plateaus(start, speed):
+@pytest.mark.parametrize("region", ["local", "global"])
+def test_gradients_through_sixty_iterations_stay_small_also_from_plateaus(start, region):
     torch.manual_seed(0)
     truth = disc((96, 96), 25.0).float()
     image = standardise((truth > 0) + 0.3 * torch.randn_like(truth))
     phi0 = STARTS[start](truth + 4).requires_grad_()
-    phi = evolve(phi0, image, (1.0, 1.0), evolution=Evolution(speed=speed), iterations=60)
+    phi = evolve(phi0, image, (1.0, 1.0), evolution=Evolution(region=region), iterations=60)
     p = heaviside(phi)
     (1 - 2 * (p * (truth > 0)).sum() / (p.sum() + (truth > 0).sum())).backward()
 
@@ -74,7 +75,7 @@ def soft_dice(p, truth):
 
 
 @pytest.mark.parametrize(
-    ("shape", "spacing"), [((40, 40), (1.0, 1.0)), ((40, 40), (2.0, 1.0)), ((12, 24, 24), (2.0, 1.0, 1.0))]
+    ("shape", "spacing"), [((32, 32), (1.0, 1.0)), ((24, 32), (2.0, 1.0)), ((10, 16, 16), (2.0, 1.0, 1.0))]
 )
 def test_weights_learn_through_the_contour_on_an_image_of_noise(shape, spacing):
     """Noise says nothing of the object: only right gradients of the weights can bring the contour to it."""

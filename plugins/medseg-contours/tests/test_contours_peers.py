@@ -9,6 +9,7 @@ from medseg_contours.differences import curvature, lattice_of
 from medseg_contours.distance import signed_distance
 from medseg_contours.evolution import Evolution, evolve
 from medseg_contours.regions import RegionMeans, standardise
+from scipy import ndimage
 from skimage.segmentation import chan_vese, morphological_chan_vese
 
 
@@ -115,8 +116,6 @@ def test_it_finds_a_noisy_ball_also_on_long_voxels(shape, spacing):
 
 def bad_masks(truth):
     """The three damages of the acceptance test: too large, too small, displaced and blurred."""
-    from scipy import ndimage
-
     yield "dilated", ndimage.binary_dilation(truth, iterations=3)
     yield "eroded", ndimage.binary_erosion(truth, iterations=3)
     shifted = np.roll(truth, 4, axis=-1).astype(float)

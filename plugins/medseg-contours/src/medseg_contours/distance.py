@@ -32,9 +32,10 @@ def restore_distance(phi: Tensor, steps: Sequence[Tensor], *, times: int = 3, et
         times: sub-steps; the distance is right up to 0.3 units further from the front with each.
         eta: floor of |grad phi|.
     """
-    sign = phi * (phi.square() + slope_length(phi, steps, eta=eta).square()).rsqrt()
-    side = sign.detach().sign()
     for _ in range(times):
+        # Taken anew each time, as Peng's is: a sign kept from a plateau lets gradients grow.
+        sign = phi * (phi.square() + slope_length(phi, steps, eta=eta).square()).rsqrt()
+        side = sign.detach().sign()
         squared = torch.full_like(phi, FLOOR)
         for axis, h in enumerate(steps):
             before, behind = one_sided_slopes(phi, axis, h)

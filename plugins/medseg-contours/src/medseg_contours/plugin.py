@@ -29,6 +29,33 @@ def medseg_heads() -> Iterator[Head]:
         summary="As tdac, with region weights from the first contour's probability",
         reference="Hatamizadeh et al. 2019, arXiv:1908.06933",
     )
+    yield Head(
+        name="morph-contour",
+        factory="medseg_contours.morphology:MorphologicalHead",
+        dims=(2, 3),
+        loss="gur-mace",
+        extras=("prob", "image"),
+        summary="Probabilities smoothed by morphological curvature",
+        reference="Gur et al., ICCV 2019",
+    )
+    yield Head(
+        name="level-set-rnn",
+        factory="medseg_contours.recurrent:RecurrentLevelSet",
+        dims=(2, 3),
+        loss="contour",
+        extras=("phi", "phi0", "prob", "prob0"),
+        summary="A level set as the state of a gated cell that reads the Chan-Vese force",
+        reference="Le et al. 2018, arXiv:1704.03593",
+    )
+    yield Head(
+        name="vector-field",
+        factory="medseg_contours.vector_field:VectorFieldHead",
+        dims=(2, 3),
+        loss="vector-field",
+        extras=("phi", "phi0", "prob", "prob0", "field", "spacing_mm"),
+        summary="A contour carried by predicted vectors to the nearest boundary",
+        reference="Rupprecht et al. 2016, arXiv:1607.05074",
+    )
 
 
 @hookimpl
@@ -46,4 +73,18 @@ def medseg_losses() -> Iterator[Loss]:
         factory="medseg_contours.losses:ActiveContourLoss",
         summary="Length of the predicted contour plus what lies on the wrong side of it",
         reference="Chen et al., CVPR 2019",
+    )
+    yield Loss(
+        name="gur-mace",
+        factory="medseg_contours.morphology:GurLoss",
+        needs=("prob", "image"),
+        summary="Fit of the region to two mean intensities; needs no truth",
+        reference="Gur et al., ICCV 2019",
+    )
+    yield Loss(
+        name="vector-field",
+        factory="medseg_contours.vector_field:VectorFieldLoss",
+        needs=("prob", "prob0", "field", "spacing_mm"),
+        summary="Dice of last and first contour, and the error of the field near the boundary",
+        reference="Rupprecht et al. 2016, arXiv:1607.05074",
     )

@@ -1,0 +1,144 @@
+"""Masks that are brought to the border that the image shows."""
+
+import numpy as np
+import pytest
+from medseg_contours.refine import refine, start_from_scribbles
+from scipy import ndimage
+
+from medseg import Volume
+from medseg.errors import ContractError, OptionError
+
+AFFINE = np.diag([2.0, 1.0, 1.0, 1.0])
+SHAPE = (20, 36, 36)
+
+
+def distance_to(centre_mm, shape=SHAPE, affine=AFFINE):
+    grid = np.indices(shape).reshape(3, -1)
+    points = affine[:3, :3] @ grid + affine[:3, 3:]
+    return np.linalg.norm(points - np.reshape(centre_mm, (3, 1)), axis=0).reshape(shape)
+
+
+TRUTH = distance_to((19.0, 17.5, 17.5)) < 10
+
+
+@pytest.fixture
+def image():
+    rng = np.random.default_rng(0)
+    return Volume((100 * TRUTH + rng.normal(0, 15, SHAPE)).astype(np.float32), AFFINE)
+
+
+def mask(array, dtype=np.uint8):
+    return Volume(array.astype(dtype), AFFINE, kind="labels")
+
+
+def dice(a, b):
+    return 2 * np.logical_and(a, b).sum() / (a.sum() + b.sum())
+
+
+DAMAGED = {
+    "dilated": ndimage.binary_dilation(TRUTH, iterations=2),
+    "eroded": ndimage.binary_erosion(TRUTH, iterations=2),
+    "shifted": np.roll(TRUTH, 3, axis=1),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+@pytest.mark.parametrize("region", ["local", "global"])
+def test_a_damaged_mask_comes_back(image, damage, region):
+    bad = DAMAGED[damage]
+    after = refine(image, mask(bad), region=region, iterations=30).array > 0
+
+    assert dice(after, TRUTH) > 0.95
+    assert dice(after, TRUTH) > dice(bad, TRUTH) + 0.05
+
+
+def test_a_probability_map_is_refined_at_one_half(image):
+    soft = Volume(ndimage.gaussian_filter(DAMAGED["eroded"].astype(np.float32), 1.5), AFFINE)
+    for trust in (False, True):
+        after = refine(image, soft, iterations=30, trust=trust)
+        assert after.kind == "labels"
+        assert dice(after.array > 0, TRUTH) > dice(soft.array > 0.5, TRUTH)
+
+
+def test_the_callback_sees_the_contour_move_and_changes_nothing(image):
+    seen = []
+    bad = mask(DAMAGED["eroded"])
+    watched = refine(
+        image, bad, iterations=12, every=5, on_iteration=lambda n, v: seen.append((n, dice(v.array, TRUTH)))
+    )
+
+    assert [n for n, _ in seen] == [5, 10, 12]
+    assert seen[0][1] < seen[-1][1]
+    np.testing.assert_array_equal(watched.array, refine(image, bad, iterations=12).array)
+
+
+def test_two_labels_keep_their_values_their_type_and_their_grid():
+    first, second = distance_to((10.0, 10.0, 10.0)) < 7, distance_to((28.0, 26.0, 26.0)) < 7
+    image = Volume((100.0 * (first | second)).astype(np.float32), AFFINE)
+    initial = np.zeros(SHAPE, np.uint16)
+    initial[ndimage.binary_erosion(first, iterations=2)] = 7
+    initial[ndimage.binary_dilation(second, iterations=2)] = 300
+    after = refine(image, Volume(initial, AFFINE, kind="labels"), iterations=20)
+
+    assert after.array.dtype == np.uint16
+    assert after.grid.matches(image.grid)
+    assert set(np.unique(after.array)) == {0, 7, 300}
+    assert min(dice(after.array == 7, first), dice(after.array == 300, second)) > 0.9
+
+
+def test_nothing_beyond_the_reach_changes(image):
+    bad = DAMAGED["shifted"]
+    after = refine(image, mask(bad), iterations=30, reach_mm=2.0).array > 0
+    changed = after != bad
+    depth = np.where(bad, *(ndimage.distance_transform_edt(m, sampling=(2.0, 1.0, 1.0)) for m in (bad, ~bad)))
+
+    assert changed.any()
+    assert depth[changed].max() <= 2.5
+
+
+def test_no_iteration_changes_nothing_and_an_empty_mask_stays_empty(image):
+    bad = mask(DAMAGED["shifted"])
+    np.testing.assert_array_equal(refine(image, bad, iterations=0).array, bad.array)
+    assert not refine(image, mask(np.zeros(SHAPE))).array.any()
+
+
+def test_the_same_anatomy_on_another_grid_ends_in_the_same_place():
+    """The ball at 1 x 1 x 1 mm and at 3 x 1 x 1 mm; compared on the finer grid."""
+    results = []
+    for hx in (1.0, 3.0):
+        affine = np.diag([hx, 1.0, 1.0, 1.0])
+        affine[0, 3] = (hx - 1) / 2  # both fields of view begin at the same place
+        shape = (round(42 / hx), 36, 36)
+        r = distance_to((20.0, 17.0, 17.0), shape, affine)
+        image = Volume((100 / (1 + np.exp(r - 11))).astype(np.float32), affine)
+        initial = Volume(
+            (distance_to((20.0, 19.0, 17.0), shape, affine) < 8).astype(np.uint8), affine, "labels"
+        )
+        after = refine(image, initial, iterations=40).array
+        results.append(np.repeat(after, round(hx), axis=0) > 0)
+
+    assert dice(*results) >= 0.97
+
+
+def test_strokes_become_a_contour_that_finds_the_object(image):
+    strokes = np.zeros(SHAPE, np.uint8)
+    strokes[10, 14:22, 18] = 1
+    strokes[10, 3, :] = strokes[10, -3, :] = strokes[2, :, 18] = strokes[-2, :, 18] = 9
+    start = start_from_scribbles(mask(strokes), background=9)
+
+    assert set(np.unique(start.array)) == {0, 1}
+    assert start.array[strokes == 1].all()
+    assert not start.array[strokes == 9].any()
+    assert dice(refine(image, start, iterations=60).array > 0, TRUTH) > 0.9
+
+
+def test_what_cannot_be_refined_is_refused(image):
+    other = Volume(DAMAGED["eroded"].astype(np.uint8), np.eye(4), kind="labels")
+    with pytest.raises(ContractError, match="resample one onto the other"):
+        refine(image, other)
+    with pytest.raises(ContractError, match=r"lies in 0\.\.1; this image lies in"):
+        refine(image, image)
+    with pytest.raises(OptionError, match="iterations >= 0"):
+        refine(image, mask(TRUTH), iterations=-1)
+    with pytest.raises(ContractError, match=r"strokes outside \(label 9\)"):
+        start_from_scribbles(mask(TRUTH), background=9)
