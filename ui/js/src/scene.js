@@ -210,7 +210,7 @@ export class Scene {
   get place() {
     const { nv } = this;
     const voxel = Array.from(nv.frac2vox(nv.scene.crosshairPos));
-    const world = Array.from(nv.frac2mm(nv.scene.crosshairPos)).slice(0, 3);
+    const world = this.#worldAt(nv.scene.crosshairPos);
     return { voxel, world, value: this.valueAt(voxel) };
   }
 
@@ -218,13 +218,12 @@ export class Scene {
     const image = this.nv.volumes[0];
     const size = this.size;
     if ([x, y, z].some((v, axis) => v < 0 || v >= size[axis])) return NaN;
-    const world = this.nv.frac2mm(this.nv.vox2frac([x, y, z]));
-    const native = image.mm2vox(Array.from(world).slice(0, 3));
+    const native = image.mm2vox(this.#worldAt(this.nv.vox2frac([x, y, z])));
     return image.getValue(native[0], native[1], native[2]);
   }
 
   moveTo(world) {
-    this.nv.scene.crosshairPos = this.nv.mm2frac(world);
+    this.nv.scene.crosshairPos = this.nv.mm2frac(world, 0, true);
     this.nv.drawScene();
     this.nv.createOnLocationChange();
   }
@@ -253,9 +252,10 @@ export class Scene {
 
   get measurements() {
     const { completedMeasurements: lines, completedAngles: angles } = this.nv.document;
+    const at = (place) => this.#worldAt(this.nv.mm2frac(place));
     return [
-      ...lines.map((m) => ({ kind: "line", mm: m.distance, at: Array.from(m.startMM) })),
-      ...angles.map((a) => ({ kind: "angle", degrees: a.angle, at: Array.from(a.firstLineMM.end) })),
+      ...lines.map((m) => ({ kind: "line", mm: m.distance, at: at(m.startMM) })),
+      ...angles.map((a) => ({ kind: "angle", degrees: a.angle, at: at(a.firstLineMM.end) })),
     ];
   }
 
@@ -283,6 +283,11 @@ export class Scene {
     this.nv.cleanup();
     // Browsers allow sixteen contexts a page; a lost one is free for the next viewer.
     this.nv.gl.getExtension("WEBGL_lose_context")?.loseContext();
+  }
+
+  /** RAS+ mm; NiiVue on its own would leave out the turn of an oblique scan. */
+  #worldAt(fraction) {
+    return Array.from(this.nv.frac2mm(fraction, 0, true)).slice(0, 3);
   }
 
   #smooth() {
