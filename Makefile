@@ -6,11 +6,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
-CODE := medseg plugins/*/src
+CODE := medseg plugins/*/src ui/src
 # Two processes with one thread each: torch's own threads would only get in each other's way.
 TEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup
 
-.PHONY: demo test test-slow check format docs clean
+.PHONY: demo test test-slow test-ui check format docs clean
 
 demo: $(INSTALLED)
 	$(BIN)/medseg demo
@@ -20,6 +20,9 @@ test: $(INSTALLED)
 
 test-slow: $(INSTALLED)
 	$(TEST) -m slow
+
+test-ui: $(INSTALLED)
+	$(TEST) -m "ui or not ui" ui/tests
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -38,7 +41,7 @@ docs: $(INSTALLED)
 clean:
 	rm -rf .venv demo-output
 
-$(INSTALLED): requirements.txt pyproject.toml $(wildcard plugins/*/pyproject.toml)
+$(INSTALLED): requirements.txt pyproject.toml $(wildcard plugins/*/pyproject.toml) ui/pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $(INSTALLED)
