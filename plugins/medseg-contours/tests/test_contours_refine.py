@@ -103,7 +103,7 @@ def test_no_iteration_changes_nothing_and_an_empty_mask_stays_empty(image):
 
 
 def test_the_same_anatomy_on_another_grid_ends_in_the_same_place():
-    """The ball at 1 x 1 x 1 mm and at 3 x 1 x 1 mm; compared on the finer grid."""
+    """The ball at 1 x 1 x 1 mm and at 3 x 1 x 1 mm; compared on the coarser grid, by majority."""
     results = []
     for hx in (1.0, 3.0):
         affine = np.diag([hx, 1.0, 1.0, 1.0])
@@ -115,7 +115,7 @@ def test_the_same_anatomy_on_another_grid_ends_in_the_same_place():
             (distance_to((20.0, 19.0, 17.0), shape, affine) < 8).astype(np.uint8), affine, "labels"
         )
         after = refine(image, initial, iterations=40).array
-        results.append(np.repeat(after, round(hx), axis=0) > 0)
+        results.append(after.reshape(14, -1, 36, 36).mean(axis=1) > 0.5)
 
     assert dice(*results) >= 0.97
 

@@ -1,0 +1,181 @@
+"""Each method on a ball with noise, on voxels that are no cubes, and against an independent library."""
+
+import numpy as np
+import pytest
+import SimpleITK as sitk  # noqa: N813  # its own documentation's name
+from medseg_classics import graphs, seeds, snakes, supervoxels, thresholds
+from skimage import segmentation
+
+from medseg import Volume
+from medseg.errors import ContractError, OptionError
+
+AFFINE = np.diag([2.5, 1.0, 1.0, 1.0])
+SHAPE = (12, 30, 30)
+
+
+def distance_to_middle(shape=SHAPE, affine=AFFINE):
+    spacing = np.diag(affine)[:3]
+    axes = [(np.arange(n) - (n - 1) / 2) * h for n, h in zip(shape, spacing, strict=True)]
+    return np.sqrt(sum(x**2 for x in np.meshgrid(*axes, indexing="ij")))
+
+
+TRUTH = distance_to_middle() < 9
+BEGIN = Volume((distance_to_middle() < 5).astype(np.uint8), AFFINE, kind="labels")
+
+
+def labels(array):
+    return Volume(array.astype(np.uint8), AFFINE, kind="labels")
+
+
+@pytest.fixture
+def image():
+    rng = np.random.default_rng(0)
+    return Volume((100 * TRUTH + rng.normal(0, 12, SHAPE)).astype(np.float32), AFFINE)
+
+
+@pytest.fixture
+def drawn():
+    strokes = np.zeros(SHAPE, np.uint8)
+    strokes[5:7, 13:17, 13:17] = 1
+    strokes[:, 0, :] = strokes[:, -1, :] = strokes[:, :, 0] = strokes[:, :, -1] = 2
+    strokes[0] = strokes[-1] = 2
+    return labels(strokes)
+
+
+def dice(found, truth=TRUTH):
+    return 2 * np.logical_and(found, truth).sum() / (found.sum() + truth.sum())
+
+
+METHODS = {
+    "otsu": lambda image, drawn: thresholds.otsu(image),
+    "multi-otsu": lambda image, drawn: thresholds.multi_otsu(image, classes=2),
+    "hysteresis": lambda image, drawn: thresholds.hysteresis(image, low=45.0, high=80.0),
+    "k-means": lambda image, drawn: thresholds.k_means(image, clusters=2),
+    "region growing": seeds.grow_regions,
+    "watershed": seeds.watershed,
+    "random walker": seeds.random_walker,
+    "graph cut": graphs.graph_cut,
+    "field": lambda image, drawn: graphs.smooth_by_field(image, thresholds.otsu(image)),
+    "morphological Chan-Vese": lambda image, drawn: snakes.morphological_chan_vese(image, BEGIN),
+    "morphological geodesic": lambda image, drawn: snakes.morphological_geodesic(image, BEGIN, iterations=20),
+    "geodesic": lambda image, drawn: snakes.geodesic(image, BEGIN),
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_it_finds_a_noisy_ball_on_long_voxels(method, image, drawn):
+    found = METHODS[method](image, drawn)
+
+    assert found.kind == "labels"
+    assert found.grid.matches(image.grid)
+    assert dice(found.array == 1) > 0.9
+
+
+def test_otsus_threshold_is_itks():
+    rng = np.random.default_rng(1)
+    values = np.where(rng.random(SHAPE) < 0.3, rng.normal(80, 9, SHAPE), rng.normal(20, 9, SHAPE))
+    volume = Volume(values.astype(np.float32), AFFINE)
+    theirs = sitk.OtsuThreshold(sitk.GetImageFromArray(volume.array), 0, 1, 256)
+
+    assert (thresholds.otsu(volume).array != sitk.GetArrayFromImage(theirs)).mean() < 0.002
+    np.testing.assert_array_equal(
+        thresholds.otsu(volume, bright=False).array, 1 - thresholds.otsu(volume).array
+    )
+
+
+def test_k_means_ends_where_no_voxel_is_nearer_to_another_mean(image):
+    found = thresholds.k_means(image, clusters=4).array
+    means = [image.array[found == k].mean() for k in range(4)]
+    nearest = np.abs(image.array[..., None] - np.array(means)).argmin(axis=-1)
+
+    assert sorted(means) == means
+    assert (nearest != found).mean() < 1e-3
+
+
+def test_hysteresis_keeps_what_touches_the_brighter_part():
+    values = np.zeros(SHAPE, np.float32)
+    values[3:5] = 50
+    values[4, 4, 4] = 100
+    values[8:10] = 50
+    found = thresholds.hysteresis(Volume(values, AFFINE), low=40.0, high=90.0).array
+    assert found[3:5].all()
+    assert not found[8:10].any()
+
+
+def test_the_cut_costs_least_of_all_that_a_small_grid_allows():
+    """Every labelling of 2 x 2 x 2 voxels is tried."""
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        weight = rng.integers(1, 20, 12)
+        number = np.arange(8).reshape(2, 2, 2)
+        pairs = np.concatenate(
+            [np.stack((number.take(0, axis=a).ravel(), number.take(1, axis=a).ravel())) for a in range(3)],
+            axis=1,
+        )
+        source, sink = rng.integers(0, 30, (2, 8))
+
+        def cost(inside, pairs=pairs, weight=weight, source=source, sink=sink):
+            cut = inside[pairs[0]] != inside[pairs[1]]
+            return weight[cut].sum() + source[~inside].sum() + sink[inside].sum()
+
+        best = min(cost((code >> np.arange(8) & 1).astype(bool)) for code in range(256))
+        found = graphs._cut(*pairs, weight, from_source=source, to_sink=sink)
+        assert cost(found) == best
+
+
+def test_a_field_removes_what_stands_alone_and_keeps_edges(image):
+    rng = np.random.default_rng(2)
+    flipped = np.where(rng.random(SHAPE) < 0.1, ~TRUTH, TRUTH)
+    after = graphs.smooth_by_field(image, labels(flipped)).array == 1
+
+    assert dice(after) > dice(flipped) + 0.05
+    assert dice(after) > 0.95
+
+
+def test_a_field_that_does_not_couple_changes_nothing(image):
+    found = graphs.smooth_by_field(image, BEGIN, smoothness=0.0)
+    np.testing.assert_array_equal(found.array, BEGIN.array)
+
+
+def test_morphology_on_cubes_does_better_than_scikit_images_on_long_voxels(image):
+    ours = snakes.morphological_chan_vese(image, BEGIN).array > 0
+    theirs = segmentation.morphological_chan_vese(image.array.astype(float), 60, init_level_set=BEGIN.array)
+    assert dice(ours) > dice(theirs > 0)
+
+
+def test_supervoxels_are_as_long_in_millimetres_along_every_axis():
+    flat = Volume(np.zeros((16, 40, 40), np.float32), AFFINE)
+    found = supervoxels.slic(flat, pieces=64).array
+    extents = []
+    for label in np.unique(found):
+        where = np.nonzero(found == label)
+        extents.append([(np.ptp(w) + 1) * h for w, h in zip(where, (2.5, 1.0, 1.0), strict=True)])
+    long, *others = np.median(extents, axis=0)
+
+    assert found.min() == 1
+    assert long == pytest.approx(np.mean(others), rel=0.35)
+
+
+def test_seeds_stay_what_they_were_drawn_as(image, drawn):
+    for method in (seeds.grow_regions, seeds.watershed, seeds.random_walker, graphs.graph_cut):
+        found = method(image, drawn).array
+        kept = found[drawn.array == 1]
+        assert (kept == 1).all()
+
+
+def test_what_cannot_be_done_is_refused(image, drawn):
+    flat = image.with_array(np.zeros(SHAPE, np.float32))
+    with pytest.raises(ContractError, match="needs contrast"):
+        thresholds.otsu(flat)
+    with pytest.raises(OptionError, match="2 to 5 classes; got 9"):
+        thresholds.multi_otsu(image, classes=9)
+    with pytest.raises(OptionError, match="low <= high"):
+        thresholds.hysteresis(image, low=3.0, high=1.0)
+    with pytest.raises(ContractError, match="some label above 0"):
+        seeds.watershed(image, labels(np.zeros(SHAPE)))
+    with pytest.raises(ContractError, match="draw them on the image"):
+        seeds.watershed(image, Volume(drawn.array, np.eye(4), kind="labels"))
+    with pytest.raises(ContractError, match="two labels"):
+        seeds.random_walker(image, BEGIN)
+    with pytest.raises(ContractError, match=r"for the background; got \[1\]"):
+        graphs.graph_cut(image, BEGIN)
