@@ -51,7 +51,7 @@ def test_another_visitor_sees_no_image_no_job_and_no_file(new_visitor, samples):
     anna.run_model()
     boris = new_visitor()
     boris.page.goto(anna.page.url)
-    boris.page.get_by_text("Sample volumes").wait_for()
+    boris.page.get_by_role("heading", name="Sample volumes").wait_for()
     assert boris.page.get_by_role("button", name="Cancel").count() == 0
     assert boris.page.locator(".ms-root").count() == 0
     assert anna.context.request.get(urls[0]).status == 200

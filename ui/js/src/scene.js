@@ -45,7 +45,7 @@ export class Scene {
       sagittalNoseLeft: true,
       isNearestInterpolation: false,
       crosshairColor: [0.35, 0.75, 0.95, 0.8],
-      crosshairWidth: 0.45,
+      crosshairWidth: 0.35,
       crosshairWidthUnit: "percent",
       crosshairGap: 12,
       showAllOrientationMarkers: true,
