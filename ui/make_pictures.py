@@ -81,7 +81,7 @@ def tour(page: Page) -> None:
         page.get_by_role("link", name=name).click()
         keep(page, name.lower())
     page.set_viewport_size({"width": 430, "height": 900})
-    page.evaluate("location.assign('/segment')")
+    page.evaluate("location.assign('/')")
     page.wait_for_selector(".ms-root[data-volume]")
     keep(page, "narrow")
 

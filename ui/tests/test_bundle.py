@@ -25,7 +25,9 @@ def test_every_library_in_the_bundle_has_its_notice():
 
 
 def test_the_bundle_asks_no_other_host_for_anything():
-    text = (STATIC / "viewer.js").read_text(encoding="utf-8") + (STATIC / "drop.js").read_text(encoding="utf-8")
+    text = (STATIC / "viewer.js").read_text(encoding="utf-8") + (STATIC / "drop.js").read_text(
+        encoding="utf-8"
+    )
     assert "cdn." not in text
     assert "import(" not in text.replace("import.meta", "")
 

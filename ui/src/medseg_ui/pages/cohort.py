@@ -12,6 +12,7 @@ from medseg_ui.cases import Case, Result
 from medseg_ui.components import drop_zone
 from medseg_ui.jobs import ENDED, Job
 from medseg_ui.open_panel import list_volumes
+from medseg_ui.pages import segment
 from medseg_ui.queue_panel import show_jobs
 from medseg_ui.visit import Visit, open_case, visit
 
@@ -103,9 +104,11 @@ def _table(here: Visit, cases: list[Case]) -> None:
     with st.container(horizontal=True):
         if st.button("Open the chosen case", disabled=not chosen):
             open_case(cases[chosen[0]])
-            st.switch_page(st.Page(_segment_page, title="Segment", url_path="segment"))
+            st.switch_page(st.Page(segment.page, title="Segment", default=True))
         st.download_button("Table, CSV", _csv(rows), "cohort.csv", "text/csv")
-    st.caption("Click a heading to sort: by Dice, or by how far a volume lies from the others.")
+    st.caption(
+        "Click a heading to sort: by Dice, or, from five results on, by how far a volume lies from the others."
+    )
 
 
 def _add_spread(rows: list[dict[str, Any]]) -> None:
@@ -123,12 +126,6 @@ def _add_spread(rows: list[dict[str, Any]]) -> None:
             if name in row:
                 far = abs(row[name] - float(np.median(values))) / typical
                 row["Spread"] = max(row.get("Spread", 0.0), far)
-
-
-def _segment_page() -> None:
-    from medseg_ui.pages import segment
-
-    segment.page()
 
 
 def _row(case: Case, job: Job | None) -> dict[str, Any]:
