@@ -145,3 +145,17 @@ def test_a_deflated_data_set_that_explodes_is_refused(make_series):
     path.write_bytes(content[:start] + bomb.getvalue() + packer.flush())
     with pytest.raises(VolumeError, match=r"IM000\.dcm: its .* bytes inflate to more than 67,108,864"):
         read(path.parent)
+
+
+def test_a_damaged_directory_is_refused(zipped):
+    """Found by fuzz/gates.py: a member without a name, and one before the beginning."""
+    path = zipped({"a.dcm": b"x" * 100})
+    content = path.read_bytes()
+    entry = content.index(b"PK\1\2")
+    path.write_bytes(content[: entry + 46] + b"\0" + content[entry + 47 :])
+    with pytest.raises(VolumeError, match=r"has no name|a name that leads out"):
+        read(path)
+    directory = content.index(b"PK\5\6") + 16
+    path.write_bytes(content[:directory] + b"\xff\xff" + content[directory + 2 :])
+    with pytest.raises(VolumeError, match=r"before its beginning|not a readable zip"):
+        read(path)

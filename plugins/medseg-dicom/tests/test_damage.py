@@ -64,3 +64,19 @@ def _values_without_redundancy(content, *, enhanced):
             spared |= set(range(at - 12, at + 8 + length + 12))  # a length nearby may swallow the value
             at = content.find(tag, at + 1)
     return spared
+
+
+@pytest.mark.parametrize(
+    ("keyword", "tag"), [("SOPClassUID", b"\x08\0\x16\0"), ("SeriesInstanceUID", b"\x20\0\x0e\0")]
+)
+def test_a_damaged_representation_is_refused_with_the_file_and_the_tag(bad, tmp_path, keyword, tag):
+    """Found by fuzz/gates.py: pydicom raises where others of its errors are expected."""
+    folder = tmp_path / "series"
+    shutil.copytree(bad / "00_clean", folder)
+    path = min(folder.iterdir())
+    content = path.read_bytes()
+    at = content.index(tag + b"UI")
+    length = int.from_bytes(content[at + 6 : at + 8], "little")
+    path.write_bytes(content[:at] + tag + b"U\1\0\0" + content[at + 8 + length :])
+    with pytest.raises(MedsegError, match=rf"file {path.name}: {keyword} .* cannot be parsed"):
+        read(folder)

@@ -32,7 +32,8 @@ def read_archive(path: Path) -> list[Source]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            members = [member for member in archive.infolist() if not member.is_dir()]
+            # Not is_dir: it fails on the empty name of a damaged directory.
+            members = [member for member in archive.infolist() if not member.filename.endswith("/")]
             _check_directory(archive.infolist(), packed=path.stat().st_size)
             return [
                 Source.of_member(member.filename, number, _inflate(archive, member, number))
@@ -50,6 +51,11 @@ def _check_directory(members: list[zipfile.ZipInfo], *, packed: int) -> None:
         raise VolumeError(
             f"the archive has {len(members):,} members; at most {MAX_MEMBERS:,} are read. "
             "Unpack it yourself and give the folder"
+        )
+    if any(member.header_offset < 0 for member in members):
+        raise VolumeError(
+            "the archive's directory names a member before its beginning: it is cut or damaged. Copy or "
+            "download it again"
         )
     seen: set[str] = set()
     for number, member in enumerate(members, start=1):
@@ -78,6 +84,10 @@ def _check_member(member: zipfile.ZipInfo, number: int) -> None:
     # zipfile replaces the separators that this system knows; orig_filename is what the archive says.
     name = member.orig_filename
     path = PurePosixPath(name)
+    if not path.parts:
+        raise VolumeError(
+            f"member {number} of the archive has no name; the archive is damaged. Make it again"
+        )
     if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in path.parts[0] or "\0" in name:
         raise VolumeError(
             f"member {number} of the archive has a name that leads out of it (an absolute path, a drive, a "

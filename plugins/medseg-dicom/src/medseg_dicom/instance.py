@@ -65,13 +65,13 @@ def read_frames(source: Source) -> list[Frame] | SetAside | Broken:
     """
     try:
         content = read_content(source, _TAGS)
+        elements = Elements(content.dataset)
+        series_uid = elements.text("SeriesInstanceUID") or ""
+        aside = _why_no_volume(elements, content)
     except NotDicomError as reason:
         return SetAside(name=source.name, reason=str(reason))
     except VolumeError as error:
         return Broken(name=source.name, reason=str(error))
-    elements = Elements(content.dataset)
-    series_uid = elements.text("SeriesInstanceUID") or ""
-    aside = _why_no_volume(elements, content)
     if aside:
         return SetAside(name=source.name, reason=aside, series_uid=series_uid if content.pixels else "")
     try:

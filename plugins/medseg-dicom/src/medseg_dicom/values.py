@@ -95,7 +95,12 @@ class Elements:
         tag = _tag(keyword)
         if tag not in self._dataset:
             return b"", True
-        element = self._dataset.get_item(tag)
+        try:
+            element = self._dataset.get_item(tag)
+        except Exception:  # noqa: BLE001  # a damaged representation; pydicom's message quotes the value
+            raise VolumeError(
+                f"{named(keyword)} cannot be parsed; the file is damaged. Export it again"
+            ) from None
         value = element.value
         if not isinstance(value, bytes):
             return b"", True  # pydicom's ways to say empty
