@@ -1,4 +1,4 @@
-"""Draw the pictures of the viewer for the docs: python ui/make_pictures.py (needs chromium and playwright)."""
+"""Draw the viewer's pictures for the docs: python ui/make_pictures.py; needs chromium and playwright."""
 
 import os
 import re
@@ -23,7 +23,8 @@ def start(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
     command = [sys.executable, "-c", "from medseg_ui.launch import main; main()", "--no-browser"]
     log = folder / "log.txt"
     with log.open("w") as file:
-        server = subprocess.Popen([*command, "--port", str(PORT)], stdout=file, stderr=file, env=environment)
+        command += ["--port", str(PORT)]
+        server = subprocess.Popen(command, stdout=file, stderr=file, env=environment)  # noqa: S603  # our own server
     while not (found := re.search(r"http://\S+", log.read_text())):
         time.sleep(0.2)
     time.sleep(3)
@@ -34,7 +35,7 @@ def keep(page: Page, name: str) -> None:
     """Save what the page shows, when it has come to rest."""
     page.wait_for_timeout(2500)
     page.screenshot(path=OUT / f"{name}.png", timeout=120_000)
-    print(OUT / f"{name}.png")
+    sys.stdout.write(f"{OUT / name}.png\n")
 
 
 def tour(page: Page) -> None:

@@ -39,10 +39,10 @@ def pytest_configure(config):
 class RunningViewer:
     """A server in a process of its own, and the address that it printed."""
 
-    def __init__(self, folder, *arguments):
+    def __init__(self, folder, *arguments, port=None):
         with closing(socket.socket()) as free:
             free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+            self.port = port or free.getsockname()[1]
         self.folder = folder
         self.log = folder / "server.log"
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -85,6 +85,20 @@ def server(tmp_path_factory):
     running = RunningViewer(tmp_path_factory.mktemp("viewer"))
     yield running
     running.stop()
+
+
+@pytest.fixture
+def run_viewer(tmp_path_factory):
+    """Starts servers with further arguments."""
+    running = []
+
+    def run(*arguments, port=None):
+        running.append(RunningViewer(tmp_path_factory.mktemp("viewer"), *arguments, port=port))
+        return running[-1]
+
+    yield run
+    for one in running:
+        one.stop()
 
 
 @pytest.fixture(scope="session")

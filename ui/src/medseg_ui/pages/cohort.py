@@ -107,7 +107,7 @@ def _table(here: Visit, cases: list[Case]) -> None:
             st.switch_page(st.Page(segment.page, title="Segment", default=True))
         st.download_button("Table, CSV", _csv(rows), "cohort.csv", "text/csv")
     st.caption(
-        "Click a heading to sort: by Dice, or, from five results on, by how far a volume lies from the others."
+        "Click a heading to sort: by Dice, or, with five results, by how far a volume is from the others'."
     )
 
 
