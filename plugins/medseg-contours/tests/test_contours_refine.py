@@ -35,6 +35,7 @@ def dice(a, b):
     return 2 * np.logical_and(a, b).sum() / (a.sum() + b.sum())
 
 
+PLAIN = {"iterations": 30, "mu": 0.3, "nu": 0.0, "window_mm": 10.0, "trust": False}
 DAMAGED = {
     "dilated": ndimage.binary_dilation(TRUTH, iterations=2),
     "eroded": ndimage.binary_erosion(TRUTH, iterations=2),
@@ -43,19 +44,41 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("damage", DAMAGED)
+@pytest.mark.parametrize("appearance", ["likeness", "intensity"])
 @pytest.mark.parametrize("region", ["local", "global"])
-def test_a_damaged_mask_comes_back(image, damage, region):
+def test_a_damaged_mask_comes_back(image, damage, region, appearance):
     bad = DAMAGED[damage]
-    after = refine(image, mask(bad), region=region, iterations=30).array > 0
+    after = refine(image, mask(bad), region=region, appearance=appearance, **PLAIN).array > 0
 
     assert dice(after, TRUTH) > 0.95
     assert dice(after, TRUTH) > dice(bad, TRUTH) + 0.05
 
 
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_the_defaults_improve_a_damaged_mask(image, damage):
+    bad = DAMAGED[damage]
+    assert dice(refine(image, mask(bad)).array > 0, TRUTH) > dice(bad, TRUTH) + 0.05
+
+
+def test_likeness_keeps_both_brighter_and_darker_neighbours_out():
+    """The ball is grey between a black and a white half, where two mean intensities cannot part it."""
+    rng = np.random.default_rng(0)
+    around = np.where(np.arange(SHAPE[2]) < 18, 0.0, 200.0)
+    image = Volume((np.where(TRUTH, 100.0, around) + rng.normal(0, 8, SHAPE)).astype(np.float32), AFFINE)
+    by = {
+        how: dice(
+            refine(image, mask(DAMAGED["dilated"]), region="global", appearance=how, **PLAIN).array > 0, TRUTH
+        )
+        for how in ("likeness", "intensity")
+    }
+
+    assert by["likeness"] > 0.95 > by["intensity"]
+
+
 def test_a_probability_map_is_refined_at_one_half(image):
     soft = Volume(ndimage.gaussian_filter(DAMAGED["eroded"].astype(np.float32), 1.5), AFFINE)
     for trust in (False, True):
-        after = refine(image, soft, iterations=30, trust=trust)
+        after = refine(image, soft, **PLAIN | {"trust": trust})
         assert after.kind == "labels"
         assert dice(after.array > 0, TRUTH) > dice(soft.array > 0.5, TRUTH)
 
@@ -114,7 +137,7 @@ def test_the_same_anatomy_on_another_grid_ends_in_the_same_place():
         initial = Volume(
             (distance_to((20.0, 19.0, 17.0), shape, affine) < 8).astype(np.uint8), affine, "labels"
         )
-        after = refine(image, initial, iterations=40).array
+        after = refine(image, initial, **PLAIN | {"iterations": 40}).array
         results.append(after.reshape(14, -1, 36, 36).mean(axis=1) > 0.5)
 
     assert dice(*results) >= 0.97
@@ -129,7 +152,7 @@ def test_strokes_become_a_contour_that_finds_the_object(image):
     assert set(np.unique(start.array)) == {0, 1}
     assert start.array[strokes == 1].all()
     assert not start.array[strokes == 9].any()
-    assert dice(refine(image, start, iterations=60).array > 0, TRUTH) > 0.9
+    assert dice(refine(image, start, **PLAIN | {"iterations": 60}).array > 0, TRUTH) > 0.9
 
 
 def test_what_cannot_be_refined_is_refused(image):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -16,6 +17,8 @@ from medseg_contours.regions import Region, standardise
 from medseg_contours.tdac import weights_of_probability
 
 OnIteration = Callable[[int, Volume], None]
+Appearance = Literal["likeness", "intensity"]
+CORE_MM = 10.0  # deeper than a mask is usually wrong
 Box = tuple[slice, ...]
 
 
@@ -32,13 +35,14 @@ def refine(
     image: Volume,
     initial: Volume,
     *,
-    iterations: int = 60,
-    mu: float = 0.3,
-    nu: float = 0.0,
+    iterations: int = 20,
+    mu: float = 1.0,
+    nu: float = 0.3,
     region: Region = "local",
-    window_mm: float = 10.0,
-    reach_mm: float = 0.0,
+    window_mm: float = 12.0,
+    appearance: Appearance = "likeness",
     trust: bool = False,
+    reach_mm: float = 0.0,
     device: str = "cpu",
     every: int = 5,
     on_iteration: OnIteration | None = None,
@@ -55,8 +59,10 @@ def refine(
         nu: above 0 the contour shrinks, below 0 it grows.
         region: means of a box around each voxel, or of the whole neighbourhood.
         window_mm: half the width of the box.
-        reach_mm: no voxel further than this from the first contour changes; 0: no limit.
+        appearance: ``intensity`` compares the image's values; ``likeness`` how like those in the core of
+            the mask they are, so that what is brighter and what is darker are both outside.
         trust: weigh the regions by the probability, as DALS does; a label map is smoothed for it.
+        reach_mm: no voxel further than this from the first contour changes; 0: no limit.
         device: ``cpu`` or ``cuda``.
         every: iterations between two calls of ``on_iteration``.
         on_iteration: called with the number of iterations done and the labels then.
@@ -85,17 +91,18 @@ def refine(
     travel_mm = min(iterations * min(initial.spacing_mm) / 2, reach_mm or np.inf)
     box = _box(inside, initial.spacing_mm, travel_mm + 2 * window_mm)
     start = _start(initial, box, trust=trust)
-    values = torch.from_numpy(np.array(image.array[box], dtype=np.float32))[None, None].to(device)
-    first = torch.from_numpy(start.phi)[None].to(device)
+    # Each label is a sample of a batch, for each has an image of its own to compare.
+    values = torch.from_numpy(_seen(image.array[box], start.phi, appearance))[:, None].to(device)
+    first = torch.from_numpy(start.phi)[:, None].to(device)
     lambda1: torch.Tensor | float = 1.0
     lambda2: torch.Tensor | float = 1.0
     if start.probability is not None:
-        lambda1, lambda2 = weights_of_probability(torch.from_numpy(start.probability)[None].to(device))
+        lambda1, lambda2 = weights_of_probability(torch.from_numpy(start.probability)[:, None].to(device))
 
     def labelled(phi: torch.Tensor) -> Volume:
         if reach_mm:
             phi = torch.where(first.abs() > reach_mm, first, phi)
-        return _labels(phi[0].cpu().numpy(), start.labels, box, initial)
+        return _labels(phi[:, 0].cpu().numpy(), start.labels, box, initial)
 
     def report(done: int, phi: torch.Tensor) -> None:
         if on_iteration is not None and (done % every == 0 or done == iterations):
@@ -173,6 +180,23 @@ def _start(initial: Volume, box: Box, *, trust: bool) -> _Start:
         soft = [array.astype(np.float32)] if trust else []
     phi = np.stack([signed_distance(mask, initial.spacing_mm) for mask in masks])
     return _Start(labels, phi, np.stack(soft) if trust else None)
+
+
+def _seen(
+    values: NDArray[np.generic], phi: NDArray[np.float32], appearance: Appearance
+) -> NDArray[np.float32]:
+    """What each contour looks at, (K,*S): the values, or a Gaussian around the median of its core."""
+    plain = values.astype(np.float32)
+    if appearance == "intensity":
+        return np.broadcast_to(plain, phi.shape).copy()
+    maps = []
+    for depth in phi:
+        core = plain[depth >= min(CORE_MM, float(depth.max()) / 2)]
+        middle = np.median(core)
+        # 1.4826 MAD is a Gaussian's deviation; a flat core still allows for some noise.
+        deviation = max(1.4826 * float(np.median(np.abs(core - middle))), 0.1 * float(plain.std()), 1e-12)
+        maps.append(np.exp(-(((plain - middle) / (2 * deviation)) ** 2) / 2))
+    return np.stack(maps).astype(np.float32)
 
 
 def _labels(phi: NDArray[np.float32], labels: tuple[int, ...], box: Box, initial: Volume) -> Volume:
