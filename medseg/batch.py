@@ -1,15 +1,24 @@
 """Many cases through one model: find them, name their results, write each whole or not at all."""
 
 import re
+import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from medseg.atomic import sweep_stale_parts
 from medseg.errors import ContractError, MedsegError, OptionError, ResourceError, VolumeError
-from medseg.formats import is_one_volume, known_suffixes, load, stem_of, suffix_of
+from medseg.formats import (
+    check_writable,
+    is_one_volume,
+    known_suffixes,
+    load,
+    reader_options,
+    stem_of,
+    suffix_of,
+)
 from medseg.predict import LoadedModel, Segmentation
 from medseg.progress import CancelToken, OnProgress
 from medseg.registry import Registry, default_registry
@@ -72,7 +81,11 @@ def find_cases(inputs: Sequence[Path], out: Path, *, registry: Registry | None =
         )
     names = [_case_name(root, source, suffixes) for root, source in sources]
     alone = len(sources) == 1 and sources[0][0] == sources[0][1]
-    if alone and suffix_of(out.name, suffixes) and not out.is_dir():
+    names_a_file = bool(suffix_of(out.name, suffixes)) and not out.is_dir()
+    if names_a_file and not alone:
+        raise OptionError(f"{out} names one file, but there are {len(sources)} cases; name a folder")
+    if names_a_file:
+        check_writable(out, registry=registry)
         cases = [Case(name=names[0], source=sources[0][1], target=out)]
     else:
         twice = sorted({name for name in names if names.count(name) > 1})
@@ -131,14 +144,18 @@ def run_cases(
             yield Outcome(case=case, refusal=f"{standing[0]} exists; use --overwrite to replace it")
             continue
         try:
-            image = load(case.source, **dict(read_options or {}))
+            start = time.perf_counter()
+            options = reader_options(case.source, read_options or {})
+            image = load(case.source, **options)
+            read_seconds = time.perf_counter() - start
             result = model.segment(image, force=force, progress=progress, cancel=cancel)
+            result = _with_reading(result, read_seconds)
             write_result(
                 result,
                 case.target,
                 image=image,
                 source=case.source,
-                read_options=read_options or {},
+                read_options=options,
                 exports=exports,
                 picture=picture,
             )
@@ -167,11 +184,17 @@ def expand_folder(path: Path, *, registry: Registry | None = None) -> list[Path]
 
 
 def _case_name(root: Path, source: Path, suffixes: Sequence[str]) -> str:
-    """A file's name without its suffix; for a folder below ``root``, the path to it, joined by _."""
-    if not source.is_dir():
-        return stem_of(source.name, suffixes)
-    below = source.relative_to(root).parts
-    return "_".join(below) or source.resolve().name
+    """The path below ``root``, joined by _, a file's without its suffix."""
+    if source == root:
+        return source.resolve().name if source.is_dir() else stem_of(source.name, suffixes)
+    *folders, last = source.relative_to(root).parts
+    return "_".join([*folders, last if source.is_dir() else stem_of(last, suffixes)])
+
+
+def _with_reading(result: Segmentation, seconds: float) -> Segmentation:
+    """The provenance counts the time of reading, which was done here, among the stages."""
+    stages = {**result.provenance["seconds"], "read": round(seconds, 3)}
+    return replace(result, provenance={**result.provenance, "seconds": stages})
 
 
 def _make_folder(folder: Path) -> None:
@@ -182,7 +205,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def _expand(path: Path, registry: Registry) -> list[Path]:
-    """A file, or a folder that is one volume, as it is; else what is readable in and below a folder."""
+    """A file, or a folder that is one volume, as it is; else all that is readable in and below it."""
     if not path.is_dir():
         return [path]
     try:
@@ -197,16 +220,8 @@ def _expand(path: Path, registry: Registry) -> list[Path]:
     readable = [entry for entry in inside if entry.is_file() and suffix_of(entry.name, suffixes)]
     names = {entry.name.lower() for entry in readable}
     files = [entry for entry in readable if not names & _headers(entry.name.lower())]
-    below = [case for entry in inside if entry.is_dir() for case in _series_below(entry, registry)]
-    return files + below
-
-
-def _series_below(folder: Path, registry: Registry) -> list[Path]:
-    """The folders in a tree that are one volume each; files in it are not taken for cases."""
-    if is_one_volume(folder, registry=registry):
-        return [folder]
-    inside = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.is_symlink())
-    return [found for entry in inside for found in _series_below(entry, registry)]
+    folders = [entry for entry in inside if entry.is_dir() and not entry.is_symlink()]
+    return files + [case for folder in folders for case in _expand(folder, registry)]
 
 
 def _headers(name: str) -> set[str]:

@@ -28,6 +28,7 @@ from medseg.errors import (
     UnknownNameError,
     VolumeError,
 )
+from medseg.plugin import KINDS
 
 REFUSED, USAGE, ENVIRONMENT, INTERRUPTED = 1, 2, 3, 130
 
@@ -82,10 +83,9 @@ class _Segment(click.Command):
             return
         from medseg.catalogue import network_options
 
+        rows = [(o.name, f"{o.type_name}, default {o.default}") for o in network_options(model).values()]
         with formatter.section(f"Options of {model}, as -o NAME=VALUE"):
-            formatter.write_dl(
-                [(o.name, f"{o.type_name}, default {o.default}") for o in network_options(model).values()]
-            )
+            formatter.write_dl(rows or [("none", "its network takes no options")])
 
 
 class _Commands(click.Group):
@@ -160,6 +160,16 @@ def main() -> None:
     "See: medseg plugin list --kind export.",
 )
 @click.option("--picture", is_flag=True, help="Also draw three planes with the outlines, as PNG.")
+@click.option(
+    "--backend",
+    default="eager",
+    show_default=True,
+    help="How the network is run: a backend's name, or auto for the fastest that agrees with eager on a "
+    "window of the input. The choice is remembered; see: medseg bench.",
+)
+@click.option("--mirror", is_flag=True, help="Average over all flips: eight times the work.")
+@click.option("--deterministic", is_flag=True, help="The same bytes run after run, also on a GPU.")
+@click.option("--max-ram", metavar="SIZE", help="Refuse what is predicted to need more, such as 4GiB.")
 @click.option("--force", is_flag=True, help="Run on another modality than the model's; it is recorded.")
 @click.option("--overwrite", is_flag=True, help="Replace results that exist.")
 @as_json
@@ -172,6 +182,10 @@ def segment(
     allow: tuple[str, ...],
     exports: tuple[str, ...],
     picture: bool,
+    backend: str,
+    mirror: bool,
+    deterministic: bool,
+    max_ram: str | None,
     force: bool,
     overwrite: bool,
     json_: bool,
@@ -182,6 +196,9 @@ def segment(
     """
     out, options = _out_and_options(outs)
     from medseg.batch import find_cases, run_cases
+    from medseg.formats import check_permissions
+    from medseg.inference.execution import Execution
+    from medseg.inference.memory import parse_bytes
     from medseg.options import parse_pairs
     from medseg.predict import load_model
     from medseg.report import cases_json, progress_bar, show_case
@@ -189,8 +206,15 @@ def segment(
 
     cases = find_cases(inputs, out)
     read_options = parse_pairs(allow, flag="--allow")
+    check_permissions([case.source for case in cases], read_options)
     writers = find_exports(exports)
-    loaded = load_model(model, device=device, options=options)
+    execution = Execution(
+        backend=backend,
+        mirror=mirror,
+        deterministic=deterministic,
+        max_ram=parse_bytes(max_ram) if max_ram else None,
+    )
+    loaded = load_model(model, device=device, options=options, execution=execution)
     outcomes = []
     for case in cases:
         with progress_bar(case.name) as progress:
@@ -213,6 +237,24 @@ def segment(
     if json_:
         _print_json(cases_json(outcomes))
     sys.exit(0 if all(outcome.segmentation for outcome in outcomes) else REFUSED)
+
+
+@main.command()
+@click.argument("image", required=False, type=EXISTING, metavar="[INPUT]")
+@model_option
+@device_option
+@click.option("--patient", is_flag=True, help="Also backends that take minutes to begin, such as compile.")
+@as_json
+def bench(image: Path | None, model: str, device: str, *, patient: bool, json_: bool) -> None:
+    """Time every backend on one window of INPUT, or of noise, and compare its answer with torch's."""
+    from medseg.inference.trials import show_trials, trials_json
+    from medseg.predict import load_model
+
+    trials = load_model(model, device=device).compare_backends(image, patient=patient)
+    if json_:
+        _print_json(trials_json(model, trials))
+    else:
+        show_trials(trials)
 
 
 @main.command()
@@ -262,12 +304,15 @@ def info(path: Path, kind: Any, allow: tuple[str, ...], *, json_: bool) -> None:
     Of a DICOM folder that holds several series, the list; look at one with --allow series=NUMBER.
     """
     from medseg.batch import expand_folder
+    from medseg.formats import check_permissions
     from medseg.options import parse_pairs
     from medseg.report import describe_volume, show_series, show_volume
 
+    sources, permissions = expand_folder(path), parse_pairs(allow, flag="--allow")
+    check_permissions(sources, permissions)
     rows: list[dict[str, Any]] = []
-    for source in expand_folder(path):
-        row = describe_volume(source, kind=kind, options=parse_pairs(allow, flag="--allow"))
+    for source in sources:
+        row = describe_volume(source, kind=kind, options=permissions)
         rows.append(row)
         if "refused" in row:
             click.echo(f"REFUSED {row['refused']}", err=True)
@@ -289,10 +334,13 @@ def convert(
     source: Path, target: Path, kind: Any, allow: tuple[str, ...], *, overwrite: bool, json_: bool
 ) -> None:
     """Read any readable volume and write it as NIfTI or another format, with a fresh header."""
-    from medseg.formats import load, save
+    from medseg.formats import check_writable, load, save
     from medseg.options import parse_pairs
     from medseg.report import volume_json
 
+    if target.is_dir():
+        raise OptionError(f"{target} is a folder; name a file in it")
+    check_writable(target)
     if target.exists() and not overwrite:
         raise OptionError(f"{target} exists; use --overwrite to replace it")
     if target.exists() and target.samefile(source):
@@ -363,7 +411,6 @@ def plugin() -> None:
 def list_plugins(kind: str | None, *, json_: bool) -> None:
     """List the installed plugins and what they offer; broken ones with their reason."""
     from medseg.listing import plugins_json, show_plugins
-    from medseg.plugin import KINDS
     from medseg.registry import default_registry
 
     if kind is not None and kind not in KINDS:
@@ -380,7 +427,14 @@ def list_plugins(kind: str | None, *, json_: bool) -> None:
 
 @plugin.command(name="new")
 @click.argument("name")
-@click.option("--kind", "kinds", multiple=True, required=True, help="What it offers; may be repeated.")
+@click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    required=True,
+    type=click.Choice(list(KINDS)),
+    help="What it offers; may be repeated.",
+)
 @click.option("-o", "--out", default=".", type=FILE, help="The folder to write medseg-NAME into.")
 def new_plugin(name: str, kinds: tuple[str, ...], out: Path) -> None:
     """Write a plugin that works before a word is changed: medseg-NAME, to install and to edit."""

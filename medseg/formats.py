@@ -6,13 +6,13 @@ next one would guess what the first would not.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from medseg import isolation
 from medseg.errors import AmbiguousNameError, OptionError, PluginError, VolumeError
-from medseg.options import check_options
+from medseg.options import Option, check_options, options_of
 from medseg.plugin import Content, Format
 from medseg.registry import Registered, Registry, default_registry
 from medseg.volume import Kind, Volume
@@ -102,15 +102,8 @@ def save(
     """
     path = Path(path)
     registry = registry or default_registry()
-    found = registry.find("format", format) if format else _by_suffix(path, registry)
-    writable = [f for f in registry.components("format") if _described(f).write]
-    advice = f"Formats that can be written: {_listed(writable)}"
-    if found is None:
-        raise OptionError(f"{path.name}: no format is written under this suffix. {advice}")
-    target = _described(found).write
-    if not target:
-        raise OptionError(f"{path.name}: the format {found.full_name} can only be read. {advice}")
-    write = registry.load_string(found, target)
+    found = registry.find("format", format) if format else _format_to_write(path, registry)
+    write = registry.load_string(found, _writer(found, path, registry))
     write(volume, path, **check_options(write, options, owner=f"format {found.full_name}"))
 
 
@@ -147,9 +140,48 @@ def deidentify(
 
 
 def known_suffixes(registry: Registry) -> list[str]:
-    """Every suffix that a format reads, the longest first."""
+    """Every suffix of a format, the longest first."""
     suffixes = {s for found in registry.components("format") for s in _described(found).suffixes}
     return sorted(suffixes, key=len, reverse=True)
+
+
+def check_writable(path: str | Path, *, registry: Registry | None = None) -> None:
+    """Say before the work that ``save`` could not write under this name.
+
+    Raises:
+        OptionError: the suffix is unknown, or its format cannot be written.
+    """
+    _format_to_write(Path(path), registry or default_registry())
+
+
+def reader_options(
+    path: str | Path, given: Mapping[str, Any], *, registry: Registry | None = None
+) -> dict[str, Any]:
+    """Those of some permissions that the reader of this path knows."""
+    registry = registry or default_registry()
+    known = options_of(registry.load(_format_to_read(Path(path), registry)))
+    return {name: value for name, value in given.items() if name in known}
+
+
+def check_permissions(
+    paths: Sequence[Path], given: Mapping[str, Any], *, registry: Registry | None = None
+) -> None:
+    """Refuse a permission that no reader of these paths knows.
+
+    Raises:
+        OptionError: the message lists what the readers know.
+    """
+    registry = registry or default_registry()
+    known: dict[str, Option] = {}
+    for path in paths:
+        try:
+            known |= options_of(registry.load(_format_to_read(path, registry)))
+        except VolumeError:
+            continue  # it is refused when it is read, and has its line then
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        offers = "; ".join(str(option) for option in known.values()) or "none"
+        raise OptionError(f"--allow {unknown[0]}: no reader of these inputs has it. They take: {offers}")
 
 
 def suffix_of(name: str, suffixes: Sequence[str]) -> str:
@@ -207,6 +239,27 @@ def _format_to_read(path: Path, registry: Registry) -> Registered:
         f"{path.name} is {what}. Installed: {_listed(formats)}. "
         "Others come as plugins: DICOM, for one, with pip install medseg-dicom"
     )
+
+
+def _format_to_write(path: Path, registry: Registry) -> Registered:
+    found = _by_suffix(path, registry)
+    if found is None:
+        advice = f"Formats that can be written: {_listed(_writable(registry))}"
+        raise OptionError(f"{path.name or path}: no format is written under this suffix. {advice}")
+    _writer(found, path, registry)
+    return found
+
+
+def _writer(found: Registered, path: Path, registry: Registry) -> str:
+    """The import string of a format's writer."""
+    if not _described(found).write:
+        advice = f"Formats that can be written: {_listed(_writable(registry))}"
+        raise OptionError(f"{path.name}: the format {found.full_name} can only be read. {advice}")
+    return _described(found).write
+
+
+def _writable(registry: Registry) -> list[Registered]:
+    return [found for found in registry.components("format") if _described(found).write]
 
 
 def _by_suffix(path: Path, registry: Registry) -> Registered | None:

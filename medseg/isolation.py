@@ -106,9 +106,12 @@ def serve() -> None:
         volume = read(Path(request["path"]), kind=request["kind"], **request["options"])
         reply = _send(volume, request["descriptor"])
     except errors.MedsegError as error:
-        reply = {"error": type(error).__name__, "message": str(error)}
-    except FileNotFoundError as error:
-        reply = {"error": "VolumeError", "message": f"no such file: {Path(error.filename or '').name}"}
+        # A reader may raise a class of its own; the parent knows those of medseg.
+        known = next(c for c in type(error).__mro__ if getattr(errors, c.__name__, None) is c)
+        reply = {"error": known.__name__, "message": str(error)}
+    except OSError as error:
+        name = Path(error.filename or request["path"]).name
+        reply = {"error": "VolumeError", "message": f"{name} cannot be read: {error.strerror or error}"}
     except MemoryError:
         reply = {"error": "VolumeError", "message": f"{Path(request['path']).name}: {_memory(request)}"}
     with answer:

@@ -92,7 +92,7 @@ def check_options(factory: Callable[..., Any], given: Mapping[str, Any], *, owne
     return checked
 
 
-def parse_pairs(pairs: tuple[str, ...], *, flag: str) -> dict[str, Any]:
+def parse_pairs(pairs: tuple[str, ...], *, flag: str, example: str = "orientation=sform") -> dict[str, Any]:
     """Read ``("width=32", "norm=batch")`` into a dictionary.
 
     Raises:
@@ -102,7 +102,7 @@ def parse_pairs(pairs: tuple[str, ...], *, flag: str) -> dict[str, Any]:
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
-            raise OptionError(f"{flag} {pair!r}: write NAME=VALUE, for example {flag} width=32")
+            raise OptionError(f"{flag} {pair!r}: write NAME=VALUE, such as {example}")
         parsed[name.strip().replace("-", "_")] = value.strip()
     return parsed
 

@@ -8,7 +8,7 @@ import hashlib
 import platform
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -82,8 +82,3 @@ def peak_memory_bytes() -> int | None:
 def spell_seconds(seconds: dict[str, float]) -> dict[str, float]:
     """Milliseconds are enough for people."""
     return {stage: round(value, 3) for stage, value in seconds.items()}
-
-
-def collect_notes(volumes: Sequence[Volume]) -> tuple[str, ...]:
-    """The readers' notes of several volumes, each once."""
-    return tuple(dict.fromkeys(note for volume in volumes for note in volume.notes))

@@ -17,7 +17,7 @@ from rich.text import Text
 from medseg import progress as events
 from medseg.batch import Outcome
 from medseg.errors import VolumeError
-from medseg.formats import list_contents, load
+from medseg.formats import list_contents, load, reader_options
 from medseg.predict import Segmentation
 from medseg.provenance import volume_sha256
 from medseg.volume import Kind, Volume
@@ -40,7 +40,7 @@ def show_case(outcome: Outcome) -> None:
     peak = f", peak memory {memory / 1e9:.2f} GB" if memory else ""
     console.print(Text(f"{seconds:.1f} s on {result.provenance['device']}{peak}"))
     for warning in result.warnings:
-        console.print(Text(f"warning: {warning}", style="yellow"))
+        console.print(Text(f"warning: {warning}", style="yellow"), soft_wrap=True)
     for path in outcome.written:
         console.print(Text(f"wrote {path}"), soft_wrap=True)
 
@@ -89,6 +89,7 @@ def describe_volume(source: Path, *, kind: Kind, options: dict[str, Any]) -> dic
     """What a file or folder holds, its ``series`` if there are several, or why it is ``refused``."""
     try:
         contents = () if "series" in options else list_contents(source)
+        options = reader_options(source, options)
         if len(contents) > 1:
             return {"file": source.name, "series": [asdict(content) for content in contents]}
         return {"file": source.name, **volume_json(load(source, kind=kind, **options))}

@@ -43,7 +43,7 @@ def find_exports(wanted: Sequence[str], *, registry: Registry | None = None) -> 
         name, *pairs = text.split() or [""]
         found = registry.find("export", name)
         factory = registry.load(found)
-        given = parse_pairs(tuple(pairs), flag="--as")
+        given = parse_pairs(tuple(pairs), flag="--as", example='--as "stl smooth_mm=1"')
         options = check_options(factory, given, owner=f"export {found.full_name}")
         suffix = cast(Export, found.component).suffix
         if any(other.suffix == suffix for other in chosen):

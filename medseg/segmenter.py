@@ -1,12 +1,12 @@
 """Backbone + head = segmenter: any head on any network that offers features."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from medseg.errors import OptionError, PluginError
+from medseg.errors import MedsegError, OptionError, PluginError
 from medseg.options import check_options
 from medseg.plugin import Architecture, Head, Output
 from medseg.registry import Registry, default_registry
@@ -90,7 +90,7 @@ def build(
     _check_dims(found.full_name, description.dims, dims)
     factory = registry.load(found)
     checked = check_options(factory, options or {}, owner=f"architecture {found.full_name}")
-    backbone = factory(in_channels, out_channels, dims=dims, **checked)
+    backbone = _made(found.full_name, checked, factory, channels=in_channels, classes=out_channels, dims=dims)
     if head is None:
         return Segmenter(backbone)
     if not description.features:
@@ -102,7 +102,36 @@ def build(
     _check_dims(found_head.full_name, found_head.component.dims, dims)
     make_head = registry.load(found_head)
     checked = check_options(make_head, head_options or {}, owner=f"head {found_head.full_name}")
-    return Segmenter(backbone, make_head(backbone.num_features, out_channels, dims=dims, **checked))
+    made = _made(
+        found_head.full_name,
+        checked,
+        make_head,
+        channels=backbone.num_features,
+        classes=out_channels,
+        dims=dims,
+    )
+    return Segmenter(backbone, made)
+
+
+def _made(
+    name: str,
+    options: Mapping[str, Any],
+    factory: Callable[..., Any],
+    *,
+    channels: int,
+    classes: int,
+    dims: int,
+) -> Any:
+    """Call a factory; what torch says of an impossible number becomes a sentence about the options."""
+    if channels < 1 or classes < 1:
+        raise OptionError(f"{name} wants at least one channel in and out; got {channels} and {classes}")
+    try:
+        return factory(channels, classes, dims=dims, **options)
+    except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
+        if isinstance(error, MedsegError):
+            raise
+        given = ", ".join(f"{key}={value}" for key, value in options.items()) or "its defaults"
+        raise OptionError(f"{name} cannot be built with {given}: {type(error).__name__}: {error}") from error
 
 
 def _check_dims(name: str, offered: tuple[int, ...], wanted: int) -> None:

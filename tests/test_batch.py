@@ -33,10 +33,33 @@ def test_an_image_without_its_header_is_a_case_that_will_be_refused_not_left_out
     ]
 
 
-def test_hidden_files_folders_and_other_files_are_no_cases(tmp_path):
+def test_hidden_files_and_other_files_are_no_cases(tmp_path):
     touch(tmp_path, "._a.nii", ".part-1.nii", "a.nii", "a.json", "notes")
-    touch(tmp_path / "deeper.nii", "b.nii")
     assert named(expand_folder(tmp_path)) == ["a.nii"]
+
+
+def test_files_below_are_cases_too_and_named_by_the_way_to_them(tmp_path):
+    touch(tmp_path, "a.nii")
+    touch(tmp_path / "sub-01" / "anat", "T1w.nii.gz")
+    touch(tmp_path / ".hidden", "b.nii")
+
+    cases = find_cases([tmp_path], tmp_path / "out")
+
+    assert [case.name for case in cases] == ["a", "sub-01_anat_T1w"]
+
+
+def test_one_file_name_for_several_cases_is_refused(tmp_path):
+    touch(tmp_path, "a.nii", "b.nii")
+
+    with pytest.raises(OptionError, match=r"r\.nii\.gz names one file, but there are 2 cases; name a folder"):
+        find_cases([tmp_path], tmp_path / "r.nii.gz")
+
+
+def test_a_file_that_no_format_writes_is_refused_before_the_work(tmp_path):
+    head = touch(tmp_path, "head.nii") / "head.nii"
+
+    with pytest.raises(OptionError, match=r"out\.dcm: the format dicom:dicom can only be read"):
+        find_cases([head], tmp_path / "out.dcm")
 
 
 def test_a_folder_without_volumes_is_wrong_usage(tmp_path):

@@ -197,8 +197,9 @@ def test_convert_writes_the_same_volume(small, tmp_path):
     [
         ("small.nii.gz", (), 2, "exists; use --overwrite to replace it"),
         ("small.nii.gz", ("--overwrite",), 2, "is the input; choose another name"),
-        ("folder", (), 2, "exists; use --overwrite"),
-        ("folder", ("--overwrite",), 2, "no format is written under this suffix"),
+        ("folder", (), 2, "is a folder; name a file in it"),
+        ("folder", ("--overwrite",), 2, "is a folder; name a file in it"),
+        ("small.txt", (), 2, "no format is written under this suffix"),
         ("x.docx", (), 2, "no format is written under this suffix"),
         ("x.hdr", (), 2, "name it .nii.gz or .nii"),
         ("nowhere/x.nii", (), 3, "the folder does not exist: make it first"),

@@ -179,3 +179,34 @@ def test_options_of_an_export_stand_behind_its_name(run, tmp_path):
     run("segment", tmp_path / "scan", "-m", "bright", "-o", tmp_path / "out", "--as", "words shout=yes")
 
     assert (tmp_path / "out" / "scan.words.txt").read_text().startswith("BACKGROUND")
+
+
+def test_a_permission_reaches_the_readers_that_know_it(run, tmp_path):
+    write_series(tmp_path / "in" / "scan")
+    write_series(tmp_path / "in" / "scan", "b")
+    values = np.zeros((4, 4, 4), np.float32)
+    values[1:3], values[0, 0, 0] = 200, np.nan
+    save(Volume(values, np.eye(4)), tmp_path / "in" / "head.nii")
+
+    done = run(
+        *("segment", tmp_path / "in", "-m", "bright", "-o", tmp_path / "out"),
+        *("--allow", "series=2", "--allow", "nonfinite=0"),
+    )
+
+    assert done.exit_code == 0, done.output
+    assert {"head.nii.gz", "scan.nii.gz"} <= set(names(tmp_path / "out"))
+
+
+def test_the_time_of_reading_is_in_the_provenance(run, tmp_path):
+    write_series(tmp_path / "scan")
+
+    run("segment", tmp_path / "scan", "-m", "bright", "-o", tmp_path / "out")
+
+    seconds = json.loads((tmp_path / "out" / "scan.json").read_text())["seconds"]
+    assert seconds["read"] > 0
+
+
+def test_the_help_of_a_network_without_options_says_so(run, monkeypatch):
+    monkeypatch.setattr("medseg.catalogue.network_options", lambda _: {})
+
+    assert "none  its network takes no options" in run("segment", "-m", "bright", "--help").output

@@ -35,6 +35,14 @@ def refuse(path, *, kind):
     raise VolumeError(f"{path.name}: PixelSpacing is missing")
 
 
+class Mine(VolumeError):
+    pass
+
+
+def raise_own(path, *, kind):
+    raise Mine("mine alone")
+
+
 def misuse(path, *, kind):
     raise OptionError("no such permission")
 
@@ -145,3 +153,8 @@ def test_no_child_is_left(reader):
 
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
+
+
+def test_an_error_class_of_the_readers_own_comes_back_as_the_nearest_of_medseg(reader):
+    with pytest.raises(errors.VolumeError, match="mine alone"):
+        reader("raise_own")

@@ -165,5 +165,5 @@ def test_pairs_are_read_with_hyphens_and_spaces():
 
 
 def test_a_pair_without_an_equals_sign_is_refused_with_an_example():
-    with pytest.raises(OptionError, match=r"--allow 'sform': write NAME=VALUE, for example --allow "):
+    with pytest.raises(OptionError, match=r"--allow 'sform': write NAME=VALUE, such as orientation=sform"):
         parse_pairs(("sform",), flag="--allow")

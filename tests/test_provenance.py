@@ -7,7 +7,7 @@ import pytest
 
 from medseg.formats import load
 from medseg.predict import load_model
-from medseg.provenance import Stopwatch, collect_notes, describe_input, volume_sha256
+from medseg.provenance import Stopwatch, describe_input, volume_sha256
 from medseg.volume import Volume
 
 VALUES = np.arange(60, dtype=np.int16).reshape(3, 4, 5)
@@ -79,11 +79,3 @@ def test_a_stopwatch_adds_up_the_times_of_a_stage(monkeypatch):
         with watch.stage(stage):
             pass
     assert watch.seconds == {"read": 5.0, "network": 2.0}
-
-
-def test_notes_of_several_volumes_are_each_told_once():
-    first, second = (
-        Volume(VALUES, np.eye(4), "image", ("a", "b")),
-        Volume(VALUES, np.eye(4), "image", ("b", "c")),
-    )
-    assert collect_notes([first, second]) == ("a", "b", "c")

@@ -135,3 +135,15 @@ def test_gradients_reach_the_backbone_through_the_head():
     segmenter = Segmenter(make("net").backbone, Sum())
     segmenter(torch.randn(1, 1, 4, 4, 4)).logits.sum().backward()
     assert segmenter.backbone.body.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        ({"in_channels": 0}, "wants at least one channel in and out; got 0 and 2"),
+        ({"options": {"dropout": 2.0}}, "unets:unet cannot be built with dropout=2.0: ValueError"),
+    ],
+)
+def test_a_number_that_no_network_can_be_built_with_is_a_sentence_about_the_options(call, sentence):
+    with pytest.raises(OptionError, match=sentence):
+        build("unets:unet", **{"in_channels": 1, "out_channels": 2, **call})

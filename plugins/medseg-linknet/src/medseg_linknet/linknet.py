@@ -15,7 +15,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from medseg.errors import ContractError
+from medseg.errors import ContractError, OptionError
 
 
 class LinkNet(nn.Module):
@@ -26,13 +26,18 @@ class LinkNet(nn.Module):
         out_channels: K.
         dims: 3.
         width: channels after the first convolution; doubled at each later stage.
-        stages: number of encoder stages.
+        stages: number of encoder stages, 1 to 6.
+
+    Raises:
+        OptionError: a width or a number of stages out of range.
     """
 
     def __init__(
         self, in_channels: int, out_channels: int, *, dims: Literal[3] = 3, width: int = 16, stages: int = 4
     ) -> None:
         super().__init__()
+        if width < 2 or not 1 <= stages <= 6:
+            raise OptionError(f"LinkNet wants width >= 2 and 1 to 6 stages; got {width=}, {stages=}")
         del dims  # fixed by the description; part of every architecture's signature
         widths = [width * 2**n for n in range(stages)]  # 16, 32, 64, 128
         self.divisor = 2 ** (stages + 1)

@@ -40,7 +40,6 @@ def output_size(size: int, depth: int) -> int:
         nearest = f"{below} or {above}" if below > 2 * border(depth) else f"{above}"
         raise ContractError(
             f"a U-Net without padding and with {depth} poolings cannot take size {size}; "
-            f""
             f"the nearest that fits is {nearest}. Change the size, or build it with padding='mirror'"
         )
     return output
