@@ -22,14 +22,18 @@ HERE = Path(__file__).parent
 MADE = "<!-- made by docs/generate.py; run make docs -->\n\n"
 
 
-def command_pages(command: click.Command, path: str) -> Iterator[str]:
-    context = click.Context(command, info_name=path, terminal_width=100, max_content_width=100)
+def command_pages(command: click.Command, path: str, parent: click.Context | None = None) -> Iterator[str]:
+    name = path.rsplit(" ", 1)[-1]
+    # As click makes it at run time, settings of the parent included, so that the page is what is printed.
+    context = command.make_context(
+        name, [], parent=parent, resilient_parsing=True, terminal_width=100, max_content_width=100
+    )
     yield f"## {path}\n\n```text\n{command.get_help(context)}\n```\n"
     if isinstance(command, click.Group):
         for name in command.list_commands(context):
             inner = command.get_command(context, name)
             assert inner is not None  # it was just listed
-            yield from command_pages(inner, f"{path} {name}")
+            yield from command_pages(inner, f"{path} {name}", context)
 
 
 def cli_page() -> str:

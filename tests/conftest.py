@@ -85,7 +85,10 @@ def medseg(start_medseg):
 
     def run(*arguments, **settings):
         process = start_medseg(*arguments, **settings)
-        stdout, stderr = process.communicate(timeout=60)
+        try:
+            stdout, stderr = process.communicate(timeout=600)  # a busy machine is slow, not wrong
+        finally:
+            process.kill()  # nothing happens to one that has ended
         return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
 
     return run

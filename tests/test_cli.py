@@ -2,9 +2,9 @@
 
 import importlib.metadata
 import json
+import os
 import subprocess
 import sys
-import time
 
 import nibabel
 import numpy as np
@@ -62,14 +62,20 @@ def test_listing_models_imports_no_torch():
     assert done.stdout == "False\n"
 
 
-def test_listing_plugins_takes_well_under_a_second(medseg):
-    # The fastest of three: another process may hold the processor.
-    seconds = []
+def test_listing_plugins_takes_well_under_a_second_of_processor_time():
+    # Not wall time, which on a busy machine is that of its neighbours; the least of three runs.
+    spent = []
     for _ in range(3):
-        start = time.perf_counter()
-        assert medseg("plugin", "list").returncode == 0
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 0.8
+        before = os.times()
+        subprocess.run(
+            [sys.executable, "-c", "from medseg.cli import main; main(['plugin', 'list'])"],
+            capture_output=True,
+            check=True,
+        )
+        after = os.times()
+        used = (after.children_user + after.children_system) - (before.children_user + before.children_system)
+        spent.append(used)
+    assert min(spent) < 0.8
 
 
 def test_every_command_that_reports_has_json():
