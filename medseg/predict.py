@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, cast
@@ -16,8 +16,12 @@ from medseg.builtin.steps import largest_piece
 from medseg.errors import ContractError, PluginError, ResourceError
 from medseg.formats import load
 from medseg.geometry import Undo, crop, fit, reorient, resample
+from medseg.inference.backends import Backends, Choice, Trial
+from medseg.inference.calls import Network
+from medseg.inference.execution import Execution, repeatable
 from medseg.inference.labels import label_map
-from medseg.inference.network import LogitsOf, stream_logits
+from medseg.inference.memory import MemoryPlan, live_bytes, plan_memory
+from medseg.inference.network import LogitsOf, central_window, stream_logits
 from medseg.inference.slab import Slab
 from medseg.measure import Measure, implausible, measure
 from medseg.options import check_options
@@ -66,6 +70,7 @@ def segment(
     *,
     device: str = "auto",
     options: Mapping[str, Any] | None = None,
+    execution: Execution | None = None,
     force: bool = False,
     progress: OnProgress | None = None,
     cancel: CancelToken | None = None,
@@ -80,6 +85,7 @@ def segment(
         model: ``plugin:name``, or a short name while it is unique.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         options: of the network, over those of the contract; the weights must still fit.
+        execution: backend, mirroring, determinism and the limit on memory.
         force: run on another modality or unit than the contract's; recorded as a warning.
         progress: called with a ``Progress`` as the work goes on.
         cancel: a token to stop it with, from another thread.
@@ -99,7 +105,7 @@ def segment(
         >>> result = medseg.segment("head.nii.gz", "brain-mask")  # doctest: +SKIP
         >>> medseg.save(result.labels, "brain.nii.gz")  # doctest: +SKIP
     """
-    loaded = load_model(model, device=device, options=options, registry=registry)
+    loaded = load_model(model, device=device, options=options, execution=execution, registry=registry)
     return loaded.segment(image, force=force, progress=progress, cancel=cancel)
 
 
@@ -108,6 +114,7 @@ def load_model(
     *,
     device: str = "auto",
     options: Mapping[str, Any] | None = None,
+    execution: Execution | None = None,
     registry: Registry | None = None,
     within: str = "",
 ) -> "LoadedModel":
@@ -117,6 +124,7 @@ def load_model(
         model: ``plugin:name`` or a short name.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         options: of the network, over those of the contract; the weights must still fit.
+        execution: backend, mirroring, determinism and the limit on memory.
         registry: where to look names up; what is installed, if None.
         within: a plugin whose own models go first for a short name.
     """
@@ -146,7 +154,10 @@ def load_model(
         network=network.eval(),
         device=choose_device(device),
         registry=registry,
-        locator=load_model(locator.model, device=device, registry=registry, within=found.plugin)
+        execution=execution or Execution(),
+        locator=load_model(
+            locator.model, device=device, execution=execution, registry=registry, within=found.plugin
+        )
         if locator
         else None,
     )
@@ -183,6 +194,7 @@ class LoadedModel:
         network: Segmenter,
         device: torch.device,
         registry: Registry,
+        execution: Execution,
         locator: "LoadedModel | None",
     ) -> None:
         self.name = found.full_name
@@ -191,7 +203,25 @@ class LoadedModel:
         self._network = network.to(device)
         self._device = device
         self._registry = registry
+        self._execution = execution
         self._locator = locator
+        self._identity = {
+            "weights": description.weights.sha256,
+            "architecture": description.architecture,
+            "options": {key: str(value) for key, value in description.options.items()},
+        }
+        self._backends = (
+            None
+            if execution.backend == "eager"
+            else Backends(
+                execution.backend,
+                device=device,
+                identity=self._identity,
+                registry=registry,
+            )
+        )
+        self._ready: dict[tuple[float, ...], tuple[Network, Choice]] = {}
+        self._window_bytes: int | None = None
         self._pre = [self._step(use, "pre") for use in description.input.steps]
         self._post = [self._step(use, "post") for use in description.post]
 
@@ -213,7 +243,7 @@ class LoadedModel:
         refused = [str(p) for p in problems if p.severity in fatal]
         if refused:
             raise ContractError(f"model {self.name} cannot use this input. " + ". ".join(refused))
-        with torch.inference_mode():
+        with torch.inference_mode(), repeatable(self._execution.deterministic):
             labels = self._labels(volumes, run)
         measures = measure(labels, self.description.labels)
         forced = (f"forced: {p}" if p.severity == "force" else str(p) for p in problems)
@@ -222,8 +252,32 @@ class LoadedModel:
             labels=labels,
             classes=self.description.labels,
             warnings=warnings,
-            provenance=self._provenance(volumes, run.watch, warnings),
+            provenance=self._provenance(volumes, run, warnings),
         )
+
+    def compare_backends(
+        self, image: Source | Sequence[Source] | None = None, *, patient: bool = False
+    ) -> list[Trial]:
+        """Time every backend on the middle window of an image, and compare its answer with torch's.
+
+        Args:
+            image: as in ``segment``, without the locator's crop; noise of one window, if None.
+            patient: also backends that take minutes to begin.
+        """
+        wanted = self.description.input
+        if image is None:
+            shape = wanted.patch.shape if isinstance(wanted.patch, WholeGrid) else (*wanted.patch.size, 1)[:3]
+            noise = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+            image = [Volume(noise, np.diag([*(wanted.spacing_mm or (1, 1, 1)), 1]))] * len(wanted.channels)
+        sources = [image] if isinstance(image, Volume | str | PathLike) else list(image)
+        volumes = [s if isinstance(s, Volume) else load(Path(s)) for s in sources]
+        backends = Backends("auto", device=self._device, identity=self._identity, registry=self._registry)
+        with torch.inference_mode():
+            run = _Run(progress=None, cancel=CancelToken())
+            prepared, grid = self._prepare([reorient(v, wanted.orientation)[0] for v in volumes], run)
+            module = LogitsOf(self._network, grid.spacing_mm, wanted.patch)
+            window = central_window(prepared, wanted.patch)
+            return backends.compare(module, window, backends.candidates(patient=patient))
 
     def _labels(self, volumes: Sequence[Volume], run: "_Run") -> Volume:
         orientation = self.description.input.orientation
@@ -299,14 +353,43 @@ class LoadedModel:
         """What the network says of an image on its own grid, as labels on another."""
         patch = self.description.input.patch
         with run.stage("network"):
+            module = LogitsOf(self._network, grid.spacing_mm, patch)
+            if self._device.type == "cpu":
+                run.plan = self._plan(module, image, grid, home)
+                run.plan.check(self._execution.max_ram)
+            network, run.choice = self._make_ready(module, image, grid)
             slabs = stream_logits(
-                LogitsOf(self._network, grid.spacing_mm, patch),
+                network,
                 image,
                 patch,
+                mirror=self._execution.mirror,
                 on_window=lambda done, total: run.report("network", done, total),
                 cancel=run.cancel,
             )
             return label_map(map(self._finite, slabs), grid, home, [c.value for c in self.description.labels])
+
+    def _plan(self, module: LogitsOf, image: Tensor, grid: Grid, home: Grid) -> MemoryPlan:
+        patch = self.description.input.patch
+        if self._window_bytes is None:
+            self._window_bytes = live_bytes(module, central_window(image, patch).shape)
+        return plan_memory(
+            self._window_bytes,
+            patch,
+            channels=len(image),
+            classes=len(self.description.labels),
+            grid=grid,
+            home=home,
+        )
+
+    def _make_ready(self, module: LogitsOf, image: Tensor, grid: Grid) -> tuple[Network, Choice | None]:
+        """The network in its backend: made once, and once more for another spacing if a head is told it."""
+        if self._backends is None:
+            return module, None
+        key = grid.spacing_mm if self.description.head else ()
+        if key not in self._ready:
+            window = central_window(image, self.description.input.patch)
+            self._ready[key] = self._backends.ready(module, window)
+        return self._ready[key]
 
     def _finite(self, slab: Slab) -> Slab:
         if not bool(torch.isfinite(torch.stack(torch.aminmax(slab.logits))).all()):
@@ -337,9 +420,7 @@ class LoadedModel:
         factory = self._registry.load(found)
         return factory(**check_options(factory, options, owner=f"step {found.full_name}"))
 
-    def _provenance(
-        self, volumes: Sequence[Volume], watch: Stopwatch, warnings: Sequence[str]
-    ) -> dict[str, Any]:
+    def _provenance(self, volumes: Sequence[Volume], run: "_Run", warnings: Sequence[str]) -> dict[str, Any]:
         described = contract.to_json(self.description)
         locator = self._locator
         return {
@@ -353,8 +434,13 @@ class LoadedModel:
             "labels": {str(c["value"]): c for c in described["labels"]},
             "input": [describe_input(volume) for volume in volumes],
             "warnings": list(warnings),
-            "seconds": spell_seconds(watch.seconds),
+            "execution": {
+                **asdict(self._execution),
+                "backend": run.choice.sentence if run.choice else self._execution.backend,
+            },
+            "seconds": spell_seconds(run.watch.seconds),
             "peak_memory_bytes": peak_memory_bytes(),
+            "predicted_memory_bytes": run.plan.as_json() if run.plan else None,
             "intended_use": self.description.intended_use,
         }
 
@@ -365,6 +451,8 @@ class _Run:
     def __init__(self, *, progress: OnProgress | None, cancel: CancelToken) -> None:
         self.watch = Stopwatch()
         self.cancel = cancel
+        self.plan: MemoryPlan | None = None
+        self.choice: Choice | None = None
         self._progress = progress
 
     @contextlib.contextmanager

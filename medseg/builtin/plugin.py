@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from medseg.builtin.losses.descriptions import LOSSES
-from medseg.plugin import Export, Format, Loss, Step, hookimpl
+from medseg.plugin import Backend, Export, Format, Loss, Step, hookimpl
 
 MEDSEG_API = 1
 
@@ -44,6 +44,22 @@ def medseg_exports() -> Iterator[Export]:
 def medseg_losses() -> tuple[Loss, ...]:
     """The losses of the surveys."""
     return LOSSES
+
+
+@hookimpl
+def medseg_backends() -> Iterator[Backend]:
+    """Torch in three ways, and two engines that are further packages."""
+    kinds: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
+        ("eager", "eager", ("cpu", "cuda"), "Torch as it is: the reference"),
+        ("channels-last", "channels_last", ("cpu", "cuda"), "Torch with channels side by side in memory"),
+        ("compile", "compiled", ("cpu", "cuda"), "Torch compiled for the shape; minutes to begin with"),
+        ("openvino", "openvino", ("cpu",), "OpenVINO in float32; needs the package openvino"),
+        ("onnxruntime", "onnxruntime", ("cpu",), "ONNX Runtime in float32; needs onnxruntime and onnx"),
+    )
+    for name, factory, devices, summary in kinds:
+        yield Backend(
+            name=name, factory=f"medseg.builtin.backends:{factory}", summary=summary, devices=devices
+        )
 
 
 @hookimpl

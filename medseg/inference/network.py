@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from medseg.errors import ResourceError
 from medseg.inference.calls import Network, constants_once, mirrored
 from medseg.inference.slab import Slab
-from medseg.inference.slices import slide_slices
-from medseg.inference.windows import slide_slabs
+from medseg.inference.slices import slide_slices, with_neighbours
+from medseg.inference.windows import pad_to, slide_slabs
 from medseg.plugin import Slices, WholeGrid, Windows
 from medseg.progress import CancelToken
 from medseg.segmenter import Segmenter
@@ -79,6 +79,18 @@ def stream_logits(
         if isinstance(patch, WholeGrid):
             patch = Windows(size=patch.shape, overlap=0.0, blend="constant")
         yield from slide_slabs(seen, image, patch, on_window=on_window, cancel=cancel)
+
+
+def central_window(image: Tensor, patch: Windows | Slices | WholeGrid) -> Tensor:
+    """The window (1,C,*window) in the middle of an image (C,I,J,K), as the network would see it."""
+    if isinstance(patch, Slices):
+        middle = image.shape[patch.axis + 1] // 2
+        image = with_neighbours(image, middle, axis=patch.axis, neighbours=patch.neighbours)
+    sizes = patch.shape if isinstance(patch, WholeGrid) else patch.size
+    padded, _ = pad_to(image, sizes)
+    begins = [(n - size) // 2 for n, size in zip(padded.shape[1:], sizes, strict=True)]
+    box = tuple(slice(a, a + size) for a, size in zip(begins, sizes, strict=True))
+    return padded[(slice(None), *box)].unsqueeze(0)
 
 
 @contextlib.contextmanager

@@ -76,7 +76,7 @@ def slide_slabs(
             "of at least 1 and 0 <= overlap < 1"
         )
     sizes = tuple(windows.size)
-    padded, inner = _pad_to(image, sizes)
+    padded, inner = pad_to(image, sizes)
     starts = place(padded.shape[1:], windows)
     axis = slab_axis(padded.shape[1:], sizes)
     corners = sorted(itertools.product(*starts), key=lambda corner: corner[axis])
@@ -185,7 +185,7 @@ def _even(length: int, size: int, overlap: float) -> list[int]:
     return [round(n * step) for n in range(count)]
 
 
-def _pad_to(image: Tensor, sizes: Sequence[int]) -> tuple[Tensor, Box]:
+def pad_to(image: Tensor, sizes: Sequence[int]) -> tuple[Tensor, Box]:
     """Pad with zeros, evenly, where the image is smaller than a window; and where the image is then."""
     short = [max(size - n, 0) for n, size in zip(image.shape[1:], sizes, strict=True)]
     before = [missing // 2 for missing in short]

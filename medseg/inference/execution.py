@@ -1,0 +1,42 @@
+"""How a model is run: what changes speed, memory and repeatability, and not what is segmented."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """Settings of the engine, recorded with each result.
+
+    Args:
+        backend: a backend's name, or ``auto`` for the fastest that agrees with torch on a window.
+        mirror: average over all flips of each window: eight times the work in 3-D.
+        deterministic: the same bytes on the same machine, run after run, where a GPU would not.
+        max_ram: bytes that the process may use; a run that is predicted to need more is refused.
+    """
+
+    backend: str = "eager"
+    mirror: bool = False
+    deterministic: bool = False
+    max_ram: int | None = None
+
+
+@contextlib.contextmanager
+def repeatable(wanted: bool) -> Iterator[None]:  # noqa: FBT001  # a switch is all that it takes
+    """While the block runs, torch uses only algorithms that give the same bits each time, if wanted.
+
+    On the CPU they do so anyway, with the same number of threads; on CUDA, cuDNN would time its
+    algorithms and pick another one another day.
+    """
+    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    try:
+        if wanted:
+            torch.use_deterministic_algorithms(mode=True)
+            torch.backends.cudnn.benchmark = False
+        yield
+    finally:
+        torch.use_deterministic_algorithms(mode=before[0])
+        torch.backends.cudnn.benchmark = before[1]

@@ -1,0 +1,37 @@
+"""Trials of backends, as a table for people and as JSON."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from medseg.inference.backends import Trial
+
+
+def trials_json(model: str, trials: Sequence[Trial]) -> dict[str, Any]:
+    """Each trial with its numbers; a difference that is infinite is null."""
+    rows = [asdict(trial) for trial in trials]
+    for row in rows:
+        if not math.isfinite(row["difference"]):
+            row["difference"] = None
+    return {"model": model, "trials": rows}
+
+
+def show_trials(trials: Sequence[Trial]) -> None:
+    """A table; seconds are for one window, and for making ready."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("backend", no_wrap=True)
+    for title in ("window", "to begin", "labels agree", "logits differ", "left out because"):
+        table.add_column(title, overflow="fold")
+    for t in trials:
+        numbers = (
+            (f"{t.seconds:.3f} s", f"{t.begin_seconds:.1f} s", f"{t.labels:.4%}", f"{t.difference:.1e}")
+            if t.seconds
+            else ("", "", "", "")
+        )
+        table.add_row(t.backend, *numbers, Text(t.problem))
+    Console(highlight=False).print(table)

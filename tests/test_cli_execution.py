@@ -1,0 +1,70 @@
+"""``medseg bench``, and how ``medseg segment`` is told to run a network."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from medseg.cli import main
+from medseg.formats import load, save
+from medseg.volume import Volume
+
+
+@pytest.fixture
+def run(tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("MEDSEG_HOME", str(tmp_path / "cache"))
+
+    def invoke(*arguments):
+        return CliRunner().invoke(main, [str(a) for a in arguments])
+
+    return invoke
+
+
+@pytest.fixture
+def head(tmp_path):
+    values = np.zeros((18, 20, 17), np.int16)
+    values[3:7, 8:13, 10:16] = 200
+    save(Volume(values, np.eye(4)), tmp_path / "head.nii.gz")
+    return tmp_path / "head.nii.gz"
+
+
+def test_bench_names_every_quick_backend_and_compares_it_with_eager(run, head):
+    done = run("bench", head, "-m", "tiny:bright", "--device", "cpu", "--json")
+    assert done.exit_code == 0, done.stderr
+    trials = json.loads(done.stdout)["trials"]
+    assert [t["backend"] for t in trials] == [
+        "builtin:eager",
+        "builtin:channels-last",
+        "builtin:onnxruntime",
+        "builtin:openvino",
+    ]
+    assert all(t["labels"] >= 0.9999 and t["seconds"] > 0 and not t["problem"] for t in trials)
+
+
+def test_bench_without_an_input_runs_on_noise(run):
+    done = run("bench", "-m", "tiny:bright", "--device", "cpu")
+    assert done.exit_code == 0, done.stderr
+    assert "builtin:openvino" in done.stdout
+
+
+def test_auto_gives_the_labels_of_eager_and_says_what_it_chose(run, head, tmp_path):
+    for backend in ("eager", "auto"):
+        done = run(
+            "segment", head, "-m", "tiny:bright", "-o", tmp_path / f"{backend}.nii", "--backend", backend
+        )
+        assert done.exit_code == 0, done.stderr
+    eager, auto = (load(tmp_path / f"{name}.nii", kind="labels").array for name in ("eager", "auto"))
+    np.testing.assert_array_equal(eager, auto)
+    said = json.loads((tmp_path / "auto.json").read_text())["execution"]["backend"]
+    assert "fastest that agrees, one window: eager" in said
+
+
+def test_too_little_memory_ends_with_the_environments_status_and_writes_nothing(run, head, tmp_path):
+    done = run("segment", head, "-m", "tiny:bright", "-o", tmp_path / "mask.nii", "--max-ram", "1MB")
+    assert done.exit_code == 3
+    assert "--max-ram allows 0.00 GB" in done.stderr
+    assert not (tmp_path / "mask.nii").exists()
+    assert (
+        run("segment", head, "-m", "tiny:bright", "-o", tmp_path / "m.nii", "--max-ram", "x").exit_code == 2
+    )
