@@ -20,6 +20,7 @@ from medseg.plugin import Channel, Input, Model
 from medseg.volume import Volume
 
 LOWEST_HU, HIGHEST_HU = -1100, 4000  # scanners store -1024 to 3071; metal and rounding reach further
+AIR_HU_AT_MOST = -500  # lung and air in CT; MR after any usual processing stays above
 ANY_UNIT = "arbitrary"  # what a channel says whose values have no unit, as in most MR
 
 
@@ -80,6 +81,7 @@ def _findings(volumes: Sequence[Volume], wanted: Input) -> typing.Iterator[list[
             ]
         yield _kind_problems(channel, volume)
         yield _value_problems(channel.name, channel.unit, volume)
+        yield _doubts(channel, volume)
     yield _spacing_problems(first, wanted)
     yield _field_problems(first, wanted)
 
@@ -114,6 +116,21 @@ def _value_problems(name: str, unit: str, volume: Volume) -> list[Problem]:
     got, wanted = f"values from {low:g} to {high:g}", f"Hounsfield units, {LOWEST_HU} to {HIGHEST_HU}"
     remedy = "it looks windowed for display; use the original series" if display else "is this CT, in HU?"
     return [Problem(field=name, got=got, wanted=wanted, remedy=remedy, severity="warn")]
+
+
+def _doubts(channel: Channel, volume: Volume) -> list[Problem]:
+    """Values that speak against the channel's modality, in a file that does not state its own."""
+    low, high = volume.array.min(), volume.array.max()
+    if volume.modality or low == high or not np.isfinite(low):
+        return []  # the file says what it is, or the values are refused already
+    wanted = f"{channel.modality} values"
+    if channel.modality == "MR" and low <= AIR_HU_AT_MOST:
+        got, remedy = f"values from {low:g} to {high:g}", "is this CT? MR has none so far below 0"
+    elif bool(((volume.array == low) | (volume.array == high)).all()):
+        got, remedy = f"the two values {low:g} and {high:g}", "is this a mask?"
+    else:
+        return []
+    return [Problem(field=channel.name, got=got, wanted=wanted, remedy=remedy, severity="warn")]
 
 
 def _spacing_problems(volume: Volume, wanted: Input) -> list[Problem]:

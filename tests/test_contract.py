@@ -229,3 +229,17 @@ def test_a_field_of_view_is_compared_along_the_axes_of_the_contract():
     (problem,) = contract.check([short], needs)
     assert problem.severity == "warn"
     assert "field of view: got 20 x 30 x 10 mm, wanted at least 10 x 20 x 30 mm along LPS" in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        (np.linspace(-1000, 900, 27), "got values from -1000 to 900, wanted MR values; is this CT?"),
+        (np.arange(27) % 2, "got the two values 0 and 1, wanted MR values; is this a mask?"),
+    ],
+)
+def test_values_that_speak_against_the_modality_are_a_warning(values, sentence):
+    (problem,) = contract.check([Volume(values.reshape(3, 3, 3), EYE)], wanted())
+
+    assert problem.severity == "warn"
+    assert sentence in str(problem)
