@@ -10,7 +10,7 @@ CODE := medseg plugins/*/src ui/src
 # Two processes with one thread each: torch's own threads would only get in each other's way.
 TEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup
 
-.PHONY: demo test test-slow test-ui check format docs clean
+.PHONY: demo test test-slow test-ui fuzz check format docs clean
 
 demo: $(INSTALLED)
 	$(BIN)/medseg demo
@@ -23,6 +23,9 @@ test-slow: $(INSTALLED)
 
 test-ui: $(INSTALLED)
 	$(TEST) -m "ui or not ui" ui/tests
+
+fuzz: $(INSTALLED)
+	$(BIN)/python fuzz/gates.py --seconds 600
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
