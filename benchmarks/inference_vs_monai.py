@@ -1,0 +1,117 @@
+"""medseg's windows against MONAI's sliding_window_inference: the same module, image, threads and run.
+
+    OMP_NUM_THREADS=2 python benchmarks/inference_vs_monai.py --size 160 --backend openvino
+
+Each way runs in a process of its own, so that its peak of memory is its own, one after the other.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from medseg.builtin import backends
+from medseg.geometry import fit
+from medseg.inference.labels import label_map
+from medseg.inference.network import LogitsOf, central_window, stream_logits
+from medseg.plugin import Windows
+from medseg.segmenter import build
+from medseg.volume import Volume
+
+ROI = (96, 96, 96)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--size", type=int, default=160, help="voxels along each axis of the network's grid")
+    parser.add_argument("--home", type=int, default=240, help="voxels along each axis of the input's grid")
+    parser.add_argument("--classes", type=int, default=2)
+    parser.add_argument("--width", type=int, default=16)
+    parser.add_argument("--backend", default="openvino")
+    parser.add_argument("--way", help="run one way, for this script itself")
+    parser.add_argument("--folder", type=Path)
+    given = parser.parse_args()
+    torch.manual_seed(0)
+    if given.way:
+        run(given)
+    else:
+        compare(given)
+
+
+def compare(given: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        found = {}
+        for way in ("monai", "eager", given.backend):
+            arguments = [sys.executable, __file__, *sys.argv[1:], "--way", way, "--folder", folder]
+            done = subprocess.run(arguments, check=True, capture_output=True, text=True)
+            found[way] = json.loads(done.stdout.splitlines()[-1])
+            found[way]["labels"] = np.load(Path(folder) / f"{way}.npy")
+    peer = found["monai"]
+    print(
+        f"{torch.get_num_threads()} threads, U-Net width {given.width}, {given.size}^3 in windows of 96^3, "
+        f"overlap 0.5, Gaussian; {given.classes} classes to {given.home}^3"
+    )
+    print(f"{'':24}{'seconds':>9}{'ratio':>8}{'peak MB':>9}{'ratio':>8}{'labels equal':>14}")
+    for way, row in found.items():
+        equal = float((row["labels"] == peer["labels"]).mean())
+        name = "MONAI" if way == "monai" else f"medseg, {way}"
+        print(
+            f"{name:24}{row['seconds']:9.2f}{row['seconds'] / peer['seconds']:8.2f}{row['megabytes']:9.0f}"
+            f"{row['megabytes'] / peer['megabytes']:8.2f}{equal:14.5%}"
+        )
+
+
+def run(given: argparse.Namespace) -> None:
+    network = build(
+        "unet3d", in_channels=1, out_channels=given.classes, options={"width": given.width}
+    ).eval()
+    image = torch.from_numpy(np.random.default_rng(0).normal(size=(1, *(given.size,) * 3)).astype(np.float32))
+    home = Volume(np.zeros((given.home,) * 3, np.uint8), np.eye(4))
+    before = peak_megabytes()
+    with torch.inference_mode():
+        way = by_monai if given.way == "monai" else by_medseg
+        labels, seconds = way(given, network, image, home)
+    np.save(given.folder / f"{given.way}.npy", labels)
+    print(json.dumps({"seconds": seconds, "megabytes": peak_megabytes() - before}))
+
+
+def by_medseg(
+    given: argparse.Namespace, network: nn.Module, image: Tensor, home: Volume
+) -> tuple[np.ndarray, float]:
+    patch = Windows(size=ROI, overlap=0.5)
+    module = LogitsOf(network, (1, 1, 1), patch)
+    call = getattr(backends, given.way.replace("-", "_"))(module, central_window(image, patch))
+    grid = fit(home, image.shape[1:])[0].grid
+    begin = time.perf_counter()
+    labels = label_map(stream_logits(call, image, patch), grid, home.grid, range(given.classes))
+    return labels.array, time.perf_counter() - begin
+
+
+def by_monai(
+    given: argparse.Namespace, network: nn.Module, image: Tensor, home: Volume
+) -> tuple[np.ndarray, float]:
+    from monai.inferers import sliding_window_inference
+
+    del given
+    begin = time.perf_counter()
+    logits = sliding_window_inference(
+        image[None], ROI, 1, lambda x: network(x).logits, overlap=0.5, mode="gaussian"
+    )
+    full = nn.functional.interpolate(logits, size=home.shape, mode="trilinear", align_corners=False)
+    return full.argmax(1)[0].numpy(), time.perf_counter() - begin
+
+
+def peak_megabytes() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+
+
+if __name__ == "__main__":
+    main()
