@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 from medseg_ui.identity import COOKIE
+from medseg_ui.jobs import ENDED
 from medseg_ui.routes import REFUSALS, make_routes
 from medseg_ui.service import Service, Settings
 from starlette.applications import Starlette
@@ -148,3 +149,14 @@ def test_plain_slices_are_for_the_owner_too(service, new_client):
     assert mine.get(url).headers["content-type"] == "image/png"
     assert new_client().get(url).status_code == 404
     assert mine.get(url.replace("index=1", "index=9")).status_code == 422
+
+
+def test_a_closed_image_leaves_nothing_on_the_disk(service, new_client):
+    mine = new_client()
+    case = case_of(service, mine)
+    mine.put(f"/medseg/mask/{case.id}/draft", content=gzip.compress(bytes(60)))
+    workspace = service.workspace(owner_of(service, mine))
+    while any(job.state not in ENDED for job in workspace.jobs):
+        time.sleep(0.05)
+    workspace.close(case)
+    assert [path for path in service.storage.root.rglob("*") if path.is_file()] == []

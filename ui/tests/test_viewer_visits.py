@@ -3,6 +3,7 @@
 import zipfile
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pydicom
 import pytest
@@ -71,6 +72,15 @@ def test_a_hostile_archive_is_refused_with_a_sentence_and_the_viewer_goes_on(
     assert "Traceback" not in visitor.page.content()
     assert not list(Path(server.folder).rglob("climbed*"))
     visitor.open(samples / "itk_t1_head_2x2x3mm.nii.gz")
+
+
+def test_a_refused_image_is_read_with_the_permission_that_its_reader_names(visitor, tmp_path):
+    voxels = np.random.default_rng(0).normal(size=(20, 20, 20)).astype(np.float32)
+    voxels[3, 3, 3] = np.nan
+    nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), tmp_path / "nan.nii.gz")
+    visitor.upload(tmp_path / "nan.nii.gz")
+    visitor.page.get_by_role("button", name="Read it with nonfinite = 0").click()
+    visitor.page.wait_for_selector(".ms-root[data-volume]")
 
 
 def test_a_zipped_series_becomes_a_dicom_segmentation_of_that_series(visitor, tmp_path, samples):

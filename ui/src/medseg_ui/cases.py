@@ -188,6 +188,7 @@ class Workspace:
 
         def take(job: Job) -> None:
             self._take_result(case, job, title=title, origin="reference")
+            self._discard(source)
 
         return self._submit(task, self.storage.new_folder("result"), title=f"Read {title}", on_end=take)
 
@@ -310,11 +311,25 @@ class Workspace:
         return self._jobs.ahead(job)
 
     def close(self, case: Case) -> None:
-        """Remove a case and all its files."""
+        """Remove a case and all its files, the uploaded ones included."""
         with self._lock:
             self._cases.pop(case.id, None)
+        self._discard(case.source)
         for folder in (case.folder, *(result.folder for result in case.results)):
             self.storage.remove(folder)
+
+    def allow(self, case: Case, permissions: Mapping[str, Any]) -> Case:
+        """Read a case that was refused again, with permissions; it takes the old place."""
+        options = {**case.read_options, **permissions}
+        opened = self.open(case.source, title=case.title, read_options=options)
+        self.close(case)
+        return opened
+
+    def _discard(self, source: Path) -> None:
+        """Remove an upload that no case needs any longer; what is not ours stays."""
+        needed = any(case.source == source for case in self.cases)
+        if source.is_relative_to(self.storage.root) and not needed:
+            self.storage.remove(source)
 
     def erase(self) -> None:
         """Remove everything, stop what runs."""

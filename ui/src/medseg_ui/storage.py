@@ -61,12 +61,14 @@ class Storage:
         return shared if shared and owner and secrets.compare_digest(shared.owner, owner) else None
 
     def remove(self, folder: Path) -> None:
-        """Remove a folder and the tokens of what was in it."""
+        """Remove a folder, or a file, and the tokens of what was in it."""
         with self._lock:
             gone = [token for token, shared in self._shared.items() if shared.path.is_relative_to(folder)]
             for token in gone:
                 shared = self._shared.pop(token)
                 self._tokens.pop((shared.owner, shared.path), None)
+        if folder.is_file():
+            folder.unlink()
         shutil.rmtree(folder, ignore_errors=True)
 
     def close(self) -> None:

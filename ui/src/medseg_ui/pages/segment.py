@@ -1,5 +1,7 @@
 """Open an image, run models on it, look, correct, download."""
 
+import re
+
 import streamlit as st
 
 from medseg_ui.cases import Case
@@ -9,6 +11,9 @@ from medseg_ui.open_panel import open_arrivals, show_samples
 from medseg_ui.queue_panel import escape, show_jobs
 from medseg_ui.result_panel import choose_result, show_result
 from medseg_ui.visit import Visit, open_case, visit
+
+# A refusal names what would let its file be read: "... use --allow nonfinite=0".
+_PERMISSION = re.compile(r"--allow (\w+)=([\w.,-]*\w)")
 
 
 def page() -> None:
@@ -25,8 +30,7 @@ def page() -> None:
     if case is None:
         _welcome(here)
     elif case.problem:
-        st.error(escape(case.problem), icon=":material/block:")
-        st.caption("Nothing was guessed. Close this image on the left, or open another.")
+        _explain(here, case)
     elif case.facts is None:
         with st.container(
             height=300, border=False, vertical_alignment="center", horizontal_alignment="center"
@@ -68,6 +72,16 @@ def _choose_case(here: Visit, case: Case | None) -> Case | None:
             st.query_params.pop("case", None)
             st.rerun()
     return case
+
+
+def _explain(here: Visit, case: Case) -> None:
+    """Why an image was refused, and the permissions that its reader names."""
+    st.error(escape(case.problem), icon=":material/block:")
+    st.caption("Nothing was guessed. Close this image on the left, or open another.")
+    for name, value in dict(_PERMISSION.findall(case.problem)).items():
+        if st.button(f"Read it with {name} = {value}", key=f"allow-{case.id}-{name}"):
+            open_case(here.workspace.allow(case, {name: value}))
+            st.rerun()
 
 
 def _welcome(here: Visit) -> None:
