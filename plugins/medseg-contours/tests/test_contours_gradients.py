@@ -13,7 +13,10 @@ def disc(shape, radius):
     return (radius - sum(x**2 for x in torch.meshgrid(*axes, indexing="ij")).sqrt())[None, None]
 
 
-@pytest.mark.parametrize(("shape", "spacing"), [((6, 5), (1.0, 1.5)), ((3, 4, 3), (2.0, 1.0, 1.0))])
+@pytest.mark.parametrize(
+    ("shape", "spacing"),
+    [((6, 5), (1.0, 1.5)), pytest.param((3, 4, 3), (2.0, 1.0, 1.0), marks=pytest.mark.slow)],
+)
 def test_the_gradient_is_that_of_finite_differences(shape, spacing):
     """By phi, the image and both weights, through five iterations with re-initialisation and cap."""
     torch.manual_seed(0)
@@ -75,7 +78,12 @@ def soft_dice(p, truth):
 
 
 @pytest.mark.parametrize(
-    ("shape", "spacing"), [((32, 32), (1.0, 1.0)), ((24, 32), (2.0, 1.0)), ((10, 16, 16), (2.0, 1.0, 1.0))]
+    ("shape", "spacing"),
+    [
+        ((32, 32), (1.0, 1.0)),
+        ((24, 32), (2.0, 1.0)),
+        pytest.param((10, 16, 16), (2.0, 1.0, 1.0), marks=pytest.mark.slow),
+    ],
 )
 def test_weights_learn_through_the_contour_on_an_image_of_noise(shape, spacing):
     """Noise says nothing of the object: only right gradients of the weights can bring the contour to it."""

@@ -232,6 +232,21 @@ def test_one_ellipsoid_shrinks_alike_on_three_grids():
     assert 0.15 < min(left) < 0.4
 
 
+def test_a_front_crosses_slices_that_are_eight_times_as_thick_as_voxels_are_wide():
+    spacing = (8.0, 1.0, 1.0)
+    z, y, x = positions((9, 40, 40), spacing)
+    truth = ((z / 24) ** 2 + (y / 14) ** 2 + (x / 14) ** 2) < 1
+    torch.manual_seed(0)
+    image = (truth + 0.1 * torch.randn(truth.shape))[None, None].double()
+    begin = (z.abs() < 4) & (y**2 + x**2 < 64)
+    phi = torch.from_numpy(signed_distance(begin.numpy(), spacing))[None, None].double()
+    evolution = Evolution(mu=0.2, region="global")
+    end = evolve(phi, (image - image.mean()) / image.std(), spacing, evolution=evolution, iterations=200)
+    found = end[0, 0] > 0
+
+    assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.95
+
+
 def test_one_front_becomes_two_discs():
     y, x = positions((48, 80), (1.0, 1.0))
     discs = ((y**2 + (x - 18) ** 2) < 100) | ((y**2 + (x + 18) ** 2) < 100)

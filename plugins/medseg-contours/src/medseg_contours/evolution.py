@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from medseg.errors import OptionError
-from medseg_contours.differences import Lattice, curvature, lattice_of, slope_length
+from medseg_contours.differences import Lattice, central_slope, curvature, lattice_of
 from medseg_contours.distance import restore_distance
 from medseg_contours.regions import Heaviside, Region, RegionMeans, heaviside
 
@@ -35,7 +35,7 @@ class Evolution:
         nu: pressure; above 0 the contour shrinks.
         dt: largest time step; reduced to what is stable for mu and the spacing.
         eps: width of the Heaviside function.
-        band: where |phi| exceeds it, nothing moves; used by ``speed="band"``.
+        band: in voxels along the normal; further from the front nothing moves. For ``speed="band"``.
         region: means of the whole image, or of a box around each voxel.
         window_mm: half the width of that box, in mm; how far the contour can see.
         means: form of the Heaviside function for the means; with ``arctan`` far background
@@ -150,5 +150,14 @@ def front_speed(phi: Tensor, lattice: Lattice, evolution: Evolution) -> Tensor:
     """How far phi follows the force at each voxel, (B,K,*S): about 1 at the front, less away from it."""
     if evolution.speed == "dirac":
         return evolution.eps**2 / (evolution.eps**2 + phi.square())
-    weight = (1 + torch.cos((math.pi / evolution.band) * phi.clamp(-evolution.band, evolution.band))) / 2
-    return weight * slope_length(phi, lattice.steps, eta=evolution.eta)
+    slopes = [central_slope(phi, axis, h) for axis, h in enumerate(lattice.steps)]
+    squared = torch.full_like(phi, evolution.eta**2)
+    squared_by_voxel = torch.full_like(phi, evolution.eta**2)
+    for slope, h in zip(slopes, lattice.steps, strict=True):
+        squared = squared + slope.square()
+        squared_by_voxel = squared_by_voxel + (slope * h).square()
+    length = squared.sqrt()
+    # The band is so many voxels along the normal: in mm, thick slices would lie outside it for ever.
+    reach = evolution.band * squared_by_voxel.sqrt() / length
+    near = (phi / reach).clamp(-1, 1)
+    return (1 + torch.cos(math.pi * near)) / 2 * length
