@@ -24,7 +24,6 @@ from medseg.errors import (
     WeightsError,
 )
 from medseg.geometry import fit, reorient
-from medseg.inference.execution import Execution
 from medseg.plugin import (
     Architecture,
     Channel,
@@ -498,48 +497,3 @@ def test_provenance_is_json_and_names_what_made_the_result(offer):
         "4": "bright",
     }
     assert set(record["seconds"]) == {"read", "locate", "prepare", "network", "restore", "finish"}
-
-
-# --- how it is run ----------------------------------------------------------------------------
-
-
-def test_a_deterministic_run_gives_the_same_bytes_again(offer):
-    image, registry = head((20, 19, 18)), offer(model=(directional(), wanted()))
-    run = Execution(deterministic=True)
-    first, again = (
-        segment(image, "model", registry=registry, device="cpu", execution=run).labels.array for _ in range(2)
-    )
-    assert first.tobytes() == again.tobytes()
-
-
-def test_mirrored_windows_give_labels_that_no_direction_decides(offer):
-    # Windows at 0, 4 and 8 of 16 voxels are the same from either end.
-    registry = offer(model=(directional(), wanted(Windows(size=(8, 8, 8), overlap=0.5))))
-    run = Execution(mirror=True)
-    image = head((16, 16, 16))
-    here = segment(image, "model", registry=registry, device="cpu", execution=run).labels.array
-    flipped = image.with_array(image.array[::-1].copy())
-    there = segment(flipped, "model", registry=registry, device="cpu", execution=run).labels.array
-    assert (here == there[::-1]).mean() > 0.999
-    plain = segment(image, "model", registry=registry, device="cpu").labels.array
-    assert (here != plain).any()
-
-
-def test_a_run_that_needs_more_memory_than_allowed_is_refused_before_the_network_runs(offer):
-    registry, before = offer(model=(threshold(), wanted())), len(SEEN)
-    with pytest.raises(ResourceError, match=r"needs about .* GB; --max-ram allows|--max-ram allows 0\.00 GB"):
-        segment(head(), "model", registry=registry, device="cpu", execution=Execution(max_ram=10**6))
-    real = [shape for shape in SEEN[before:] if shape]
-    assert len(real) <= 1  # the network ran on the meta device alone, which holds no voxels
-
-
-def test_a_result_says_how_it_was_run_and_what_memory_was_predicted(offer):
-    registry = offer(model=(threshold(), wanted()))
-    record = segment(head(), "model", registry=registry, device="cpu").provenance
-    assert record["execution"] == {
-        "backend": "eager",
-        "mirror": False,
-        "deterministic": False,
-        "max_ram": None,
-    }
-    assert record["predicted_memory_bytes"]["peak"] > record["predicted_memory_bytes"]["before"]

@@ -1,0 +1,48 @@
+"""How a model is run: repeatable, mirrored, within a limit of memory; and the record of it."""
+
+import numpy as np
+import pytest
+
+from medseg.errors import ResourceError
+from medseg.inference.execution import Execution
+from medseg.predict import segment
+from medseg.volume import Volume
+
+
+@pytest.fixture
+def run(tiny):
+    values = np.random.default_rng(0).uniform(0, 200, (18, 20, 17)).astype(np.float32)
+
+    def segmented(**settings):
+        return segment(
+            Volume(values, np.eye(4)), "tiny:bright", device="cpu", execution=Execution(**settings)
+        )
+
+    return segmented
+
+
+def test_a_deterministic_run_gives_the_same_bytes_again(run):
+    first, again = (run(deterministic=True).labels.array for _ in range(2))
+    assert first.tobytes() == again.tobytes()
+
+
+def test_mirroring_changes_nothing_for_a_network_that_looks_at_single_voxels(run):
+    mirrored = run(mirror=True)
+    np.testing.assert_array_equal(mirrored.labels.array, run().labels.array)
+    assert mirrored.provenance["execution"]["mirror"] is True
+
+
+def test_a_run_that_needs_more_memory_than_allowed_is_refused(run):
+    with pytest.raises(ResourceError, match=r"this run needs about .* GB, .*--max-ram allows 0\.00 GB"):
+        run(max_ram=10**6)
+
+
+def test_a_result_says_how_it_was_run_and_what_memory_was_predicted(run):
+    record = run().provenance
+    assert record["execution"] == {
+        "backend": "eager",
+        "mirror": False,
+        "deterministic": False,
+        "max_ram": None,
+    }
+    assert record["predicted_memory_bytes"]["peak"] > record["predicted_memory_bytes"]["before"]
