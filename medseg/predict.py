@@ -13,7 +13,7 @@ from torch import Tensor
 
 from medseg import contract
 from medseg.builtin.steps import largest_piece
-from medseg.errors import ContractError, PluginError, ResourceError
+from medseg.errors import ContractError, OptionError, PluginError, ResourceError, WeightsError
 from medseg.formats import load
 from medseg.geometry import Undo, crop, fit, reorient, resample
 from medseg.inference.backends import Backends, Choice, Trial
@@ -146,7 +146,14 @@ def load_model(
         registry=registry,
         within=found.plugin,
     )
-    load_weights(network if description.head else network.backbone, locate(description.weights))
+    weighted = network if description.head else network.backbone
+    try:
+        load_weights(weighted, locate(description.weights))
+    except WeightsError as error:
+        if not options:
+            raise
+        given = ", ".join(f"{name}={value}" for name, value in options.items())
+        raise OptionError(f"the weights of {found.full_name} were not made for {given}: {error}") from error
     locator = description.input.locator
     return LoadedModel(
         found=found,

@@ -1,10 +1,10 @@
-"""A file that says it is another modality than the model's: refused, or forced and recorded."""
+"""What a user insists on: another modality, other options than the weights were made for."""
 
 import numpy as np
 import pytest
 
-from medseg.errors import ContractError
-from medseg.predict import segment
+from medseg.errors import ContractError, OptionError
+from medseg.predict import load_model, segment
 from medseg.volume import Volume
 
 
@@ -29,3 +29,9 @@ def test_a_forced_run_says_so_in_its_warnings_and_its_provenance(ct):
     (warning,) = result.warnings
     assert warning.startswith("forced: modality of T1w: got CT, wanted MR")
     assert result.provenance["warnings"] == [warning]
+
+
+@pytest.mark.usefixtures("tiny")
+def test_weights_that_do_not_fit_a_users_options_blame_the_options():
+    with pytest.raises(OptionError, match=r"the weights of linknet:brain-mask were not made for width=8"):
+        load_model("linknet:brain-mask", device="cpu", options={"width": "8"})
