@@ -23,11 +23,15 @@ _FEWEST_FOR_SPREAD = 5
 def page() -> None:
     """The page."""
     here = visit()
+    cases = here.workspace.cases
+    for case in cases:
+        result = _latest(case)
+        if result and case.reference:
+            here.workspace.compare(case, result, case.reference)
     with st.sidebar:
         _add(here)
         show_jobs(here)
     st.title("Cohort")
-    cases = here.workspace.cases
     if not cases:
         st.write(
             "Drop many images on the left, or a folder of them. Each becomes a row; one model runs on all."
@@ -129,7 +133,7 @@ def _add_spread(rows: list[dict[str, Any]]) -> None:
 
 
 def _row(case: Case, job: Job | None) -> dict[str, Any]:
-    result = next((r for r in reversed(case.results) if r.origin in ("model", "edited")), None)
+    result = _latest(case)
     row: dict[str, Any] = {"Case": case.title, "State": _state(case, job)}
     if result:
         row["Result"] = result.title
@@ -138,6 +142,11 @@ def _row(case: Case, job: Job | None) -> dict[str, Any]:
         row["Cut"] = ", ".join(entry["name"] for entry in result.entries if entry["cut"])
         row["Dice"] = _dice(case, result)
     return row
+
+
+def _latest(case: Case) -> Result | None:
+    """What a case's row shows: the newest result that is no reference."""
+    return next((result for result in reversed(case.results) if result.origin != "reference"), None)
 
 
 def _state(case: Case, job: Job | None) -> str:
