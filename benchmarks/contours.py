@@ -26,7 +26,7 @@ from medseg.samples import find_sample
 
 Mask = NDArray[np.bool_]
 PLAIN: dict[str, Any] = {"appearance": "intensity", "trust": False, "nu": 0.0}
-LONG: dict[str, Any] = {"iterations": 600, "mu": 0.5, "nu": 0.0, "trust": False}
+LONG: dict[str, Any] = {"iterations": 300, "mu": 0.5, "nu": 0.0, "trust": False}
 REFINERS: dict[str, dict[str, Any]] = {
     "the defaults: local 12 mm, likeness": {},
     "the defaults with nu 0": {"nu": 0.0},

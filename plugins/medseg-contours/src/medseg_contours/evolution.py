@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from medseg.errors import OptionError
-from medseg_contours.differences import Lattice, central_slope, curvature, lattice_of
+from medseg_contours.differences import Lattice, curvature, lattice_of, slope_length
 from medseg_contours.distance import restore_distance
 from medseg_contours.regions import Heaviside, Region, RegionMeans, heaviside
 
@@ -150,14 +150,11 @@ def front_speed(phi: Tensor, lattice: Lattice, evolution: Evolution) -> Tensor:
     """How far phi follows the force at each voxel, (B,K,*S): about 1 at the front, less away from it."""
     if evolution.speed == "dirac":
         return evolution.eps**2 / (evolution.eps**2 + phi.square())
-    slopes = [central_slope(phi, axis, h) for axis, h in enumerate(lattice.steps)]
-    squared = torch.full_like(phi, evolution.eta**2)
-    squared_by_voxel = torch.full_like(phi, evolution.eta**2)
-    for slope, h in zip(slopes, lattice.steps, strict=True):
-        squared = squared + slope.square()
-        squared_by_voxel = squared_by_voxel + (slope * h).square()
-    length = squared.sqrt()
-    # The band is so many voxels along the normal: in mm, thick slices would lie outside it for ever.
-    reach = evolution.band * squared_by_voxel.sqrt() / length
+    length = slope_length(phi, lattice.steps, eta=evolution.eta)
+    reach: Tensor | float = evolution.band
+    if any(len(set(row)) > 1 for row in lattice.spacing_mm):
+        # The band is so many voxels along the normal: in mm, thick slices would lie outside it for ever.
+        ones = [torch.ones_like(h) for h in lattice.steps]
+        reach = reach * slope_length(phi, ones, eta=evolution.eta) / length
     near = (phi / reach).clamp(-1, 1)
     return (1 + torch.cos(math.pi * near)) / 2 * length
