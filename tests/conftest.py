@@ -18,6 +18,8 @@ from safetensors.torch import save_file
 from medseg.registry import default_registry
 
 DATA = Path(__file__).parent / "data"
+# A job in the background ignores Ctrl-C, and its children inherit that.
+HEED_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
 
 
 def install(site, distribution, entry_points, *, version="1.0", metadata=None, **modules):
@@ -61,13 +63,14 @@ def tiny(tiny_site, monkeypatch):
 @pytest.fixture(scope="session")
 def start_medseg():
     """``start_medseg(*arguments, site=...)``: the command in a process of its own, with pipes."""
+    started = []
 
     def start(*arguments, site=None, **environment):
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [
                 sys.executable,
                 "-c",
-                "from medseg.cli import main; main(prog_name='medseg')",
+                HEED_CTRL_C + "from medseg.cli import main; main(prog_name='medseg')",
                 *map(str, arguments),
             ],
             env=with_site(site, **environment),
@@ -75,8 +78,13 @@ def start_medseg():
             stderr=subprocess.PIPE,
             text=True,
         )
+        started.append(process)
+        return process
 
-    return start
+    yield start
+    for process in started:
+        with process:
+            process.kill()  # nothing happens to one that has ended
 
 
 @pytest.fixture(scope="session")

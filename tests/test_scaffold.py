@@ -77,7 +77,7 @@ def test_a_new_plugin_of_each_kind_passes_its_own_tests_unchanged(plugins):
     [
         ("My_Net", ["head"], "is not allowed"),
         ("builtin", ["head"], "taken by medseg"),
-        ("mynet", ["heads"], "got the kinds heads; there are architecture, head"),
+        ("mynet", ["heads"], "'heads' is not one of 'architecture', 'head'"),
     ],
 )
 def test_a_name_or_kind_that_cannot_be_is_refused(tmp_path, name, kinds, message):
