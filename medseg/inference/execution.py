@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
+from medseg.errors import OptionError
+
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
@@ -16,12 +18,23 @@ class Execution:
         mirror: average over all flips of each window: eight times the work in 3-D.
         deterministic: the same bytes on the same machine, run after run, where a GPU would not.
         max_ram: bytes that the process may use; a run that is predicted to need more is refused.
+
+    Raises:
+        OptionError: a memory limit with another backend than ``eager``.
     """
 
     backend: str = "eager"
     mirror: bool = False
     deterministic: bool = False
     max_ram: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_ram is not None and self.backend != "eager":
+            # Compilers and trials of backends take memory that the plan does not know of.
+            raise OptionError(
+                f"a memory limit with the backend {self.backend!r}: memory is predicted for eager alone; "
+                "use --backend eager, or leave out --max-ram"
+            )
 
 
 @contextlib.contextmanager
