@@ -68,7 +68,8 @@ def slide_slabs(
         Slabs on the image's device, along the axis on which the fewest values are held.
 
     Raises:
-        ContractError: a window without voxels, or an overlap outside 0 <= overlap < 1.
+        ContractError: a window without voxels, an overlap outside 0 <= overlap < 1, or a network that
+            does not answer every voxel of a window.
     """
     if min(windows.size) < 1 or not 0 <= windows.overlap < 1:
         raise ContractError(
@@ -86,6 +87,12 @@ def slide_slabs(
             cancel.check()
         box = tuple(slice(a, a + size) for a, size in zip(corner, sizes, strict=True))
         logits = network(padded[(slice(None), *box)].unsqueeze(0))[0].float()
+        if tuple(logits.shape[1:]) != sizes:
+            raise ContractError(
+                f"the network answered {sizes} voxels with {tuple(logits.shape[1:])}; wanted as many out as "
+                "in. A U-Net built with padding='valid' gives the middle alone: build it with "
+                "padding='mirror', which takes the same weights"
+            )
         if on_window:
             on_window(done, len(corners))
         if len(corners) == 1:

@@ -201,3 +201,12 @@ def test_windows_on_a_gpu_give_what_they_give_on_the_cpu():
     on_gpu = slide(net.cuda(), image.cuda(), windows)
     assert on_gpu.is_cuda
     np.testing.assert_allclose(on_gpu.cpu().numpy(), slide(net.cpu(), image, windows).numpy(), atol=1e-4)
+
+
+@pytest.mark.parametrize("side", [16, 40])
+def test_a_network_that_answers_fewer_voxels_than_it_saw_is_refused(side):
+    def middle(x):
+        return x[..., 2:-2, 2:-2, 2:-2]
+
+    with pytest.raises(ContractError, match=r"answered \(16, 16, 16\) voxels with \(12, 12, 12\).*'mirror'"):
+        slide(middle, torch.zeros(1, side, side, side), Windows(size=(16, 16, 16)))
