@@ -101,7 +101,8 @@ def test_a_full_disk_leaves_no_part_of_a_result_and_its_exports(run, series, tmp
     assert run(*arguments).exit_code == 0
     whole = {path: path.read_bytes() for path in target.parent.iterdir()}
     exported = next(path for path in whole if path.suffix not in (".json", ".gz"))
-    for limit in (10, len(whole[exported]) - 1):
+    # New UIDs and times may make the second export shorter than the first by some digits, never by a fifth.
+    for limit in (10, len(whole[exported]) * 4 // 5):
         with files_limited_to(limit):
             done = run(*arguments, "--overwrite")
         # What was there before is still there, every byte of it, and nothing else.

@@ -1,0 +1,143 @@
+"""medseg segment: cases through one model."""
+
+import re
+import sys
+from pathlib import Path
+
+import click
+
+from medseg.cli.document import as_json, print_json
+from medseg.cli.options import EXISTING, allow_option, device_option, model_option
+from medseg.cli.status import REFUSED
+from medseg.errors import OptionError
+
+_NETWORK_OPTION = re.compile(r"([a-z][a-z0-9_-]*)=(.*)")
+
+
+class _Segment(click.Command):
+    """Its help lists the options of the model that stands before ``--help``."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        model = ctx.params.get("model")
+        if not model:
+            return
+        from medseg.catalogue import network_options
+
+        rows = [(o.name, f"{o.type_name}, default {o.default}") for o in network_options(model).values()]
+        with formatter.section(f"Options of {model}, as -o NAME=VALUE"):
+            formatter.write_dl(rows or [("none", "its network takes no options")])
+
+
+def _out_and_options(outs: tuple[str, ...]) -> tuple[Path, dict[str, str]]:
+    """Tell the one place to write to from the options of the network, which look like ``width=32``."""
+    matches = [_NETWORK_OPTION.fullmatch(value) for value in outs]
+    places = [value for value, match in zip(outs, matches, strict=True) if not match]
+    if len(places) != 1:
+        raise OptionError(
+            f"-o names {len(places)} places to write to ({', '.join(places) or 'none'}); wanted one, and "
+            "options of the network as -o NAME=VALUE. A place with an equals sign in it: ./NAME=VALUE"
+        )
+    return Path(places[0]), {match[1].replace("-", "_"): match[2] for match in matches if match}
+
+
+@click.command(cls=_Segment)
+@click.argument("inputs", nargs=-1, required=True, type=EXISTING, metavar="INPUT...")
+@model_option
+@click.option(
+    "-o",
+    "--out",
+    "outs",
+    multiple=True,
+    required=True,
+    metavar="OUT",
+    help="Where to write: a file for one input, else a folder. Given again as NAME=VALUE, an option of the "
+    "model's network; medseg segment -m MODEL --help lists them.",
+)
+@device_option
+@allow_option
+@click.option(
+    "--as",
+    "exports",
+    multiple=True,
+    metavar="EXPORT",
+    help='Also write the result as another object, with its options: --as "stl smooth_mm=1". '
+    "See: medseg plugin list --kind export.",
+)
+@click.option("--picture", is_flag=True, help="Also draw three planes with the outlines, as PNG.")
+@click.option(
+    "--backend",
+    default="eager",
+    show_default=True,
+    help="How the network is run: a backend's name, or auto for the fastest that agrees with eager on a "
+    "window of the input. The choice is remembered; see: medseg bench.",
+)
+@click.option("--mirror", is_flag=True, help="Average over all flips: eight times the work.")
+@click.option("--deterministic", is_flag=True, help="The same bytes run after run, also on a GPU.")
+@click.option("--max-ram", metavar="SIZE", help="Refuse what is predicted to need more, such as 4GiB.")
+@click.option("--force", is_flag=True, help="Run on another modality than the model's; it is recorded.")
+@click.option("--overwrite", is_flag=True, help="Replace results that exist.")
+@as_json
+def segment(
+    *,
+    inputs: tuple[Path, ...],
+    model: str,
+    outs: tuple[str, ...],
+    device: str,
+    allow: tuple[str, ...],
+    exports: tuple[str, ...],
+    picture: bool,
+    backend: str,
+    mirror: bool,
+    deterministic: bool,
+    max_ram: str | None,
+    force: bool,
+    overwrite: bool,
+    json_: bool,
+) -> None:
+    """Segment files, or all readable files of a folder.
+
+    For each case: the label map, and beside it a JSON file that says where it came from.
+    """
+    out, options = _out_and_options(outs)
+    from medseg.batch import find_cases, run_cases
+    from medseg.formats import check_permissions
+    from medseg.inference.execution import Execution
+    from medseg.inference.memory import parse_bytes
+    from medseg.options import parse_pairs
+    from medseg.predict import load_model
+    from medseg.report import cases_json, progress_bar, show_case
+    from medseg.results import find_exports
+
+    cases = find_cases(inputs, out)
+    read_options = parse_pairs(allow, flag="--allow")
+    check_permissions([case.source for case in cases], read_options)
+    writers = find_exports(exports)
+    execution = Execution(
+        backend=backend,
+        mirror=mirror,
+        deterministic=deterministic,
+        max_ram=parse_bytes(max_ram) if max_ram else None,
+    )
+    loaded = load_model(model, device=device, options=options, execution=execution)
+    outcomes = []
+    for case in cases:
+        with progress_bar(case.name) as progress:
+            (outcome,) = run_cases(
+                [case],
+                loaded,
+                overwrite=overwrite,
+                read_options=read_options,
+                exports=writers,
+                picture=picture,
+                force=force,
+                progress=progress,
+            )
+        outcomes.append(outcome)
+        if outcome.segmentation:
+            show_case(outcome)
+        else:
+            click.echo(f"REFUSED {case.name}: {outcome.refusal}", err=True)
+            click.echo(outcome.traceback, err=True, nl=False)
+    if json_:
+        print_json(cases_json(outcomes))
+    sys.exit(0 if all(outcome.segmentation for outcome in outcomes) else REFUSED)
