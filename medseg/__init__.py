@@ -19,8 +19,10 @@ if TYPE_CHECKING:
         WeightsError,
     )
     from medseg.formats import load, save
-    from medseg.predict import LoadedModel, Segmentation, load_model, segment
+    from medseg.loaded import LoadedModel
+    from medseg.predict import load_model, segment
     from medseg.progress import CancelToken, Progress
+    from medseg.segmentation import Segmentation
     from medseg.segmenter import build
     from medseg.volume import Volume
 
@@ -30,13 +32,13 @@ _HOME = {
     "CancelToken": "medseg.progress",
     "Cancelled": "medseg.errors",
     "ContractError": "medseg.errors",
-    "LoadedModel": "medseg.predict",
+    "LoadedModel": "medseg.loaded",
     "MedsegError": "medseg.errors",
     "OptionError": "medseg.errors",
     "PluginError": "medseg.errors",
     "Progress": "medseg.progress",
     "ResourceError": "medseg.errors",
-    "Segmentation": "medseg.predict",
+    "Segmentation": "medseg.segmentation",
     "Volume": "medseg.volume",
     "VolumeError": "medseg.errors",
     "WeightsError": "medseg.errors",

@@ -19,10 +19,11 @@ from medseg.formats import (
     stem_of,
     suffix_of,
 )
-from medseg.predict import LoadedModel, Segmentation
+from medseg.loaded import LoadedModel
 from medseg.progress import CancelToken, OnProgress
 from medseg.registry import Registry, default_registry
 from medseg.results import ChosenExport, result_files, write_result
+from medseg.segmentation import Segmentation
 
 DEFAULT_SUFFIX = ".nii.gz"
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from medseg.atomic import write_whole
 from medseg.geometry import reorient
 from medseg.plugin import Label
-from medseg.predict import Segmentation
+from medseg.segmentation import Segmentation
 from medseg.volume import Volume
 
 BACKGROUND, TEXT, FAINT = "#0b0e14", "#e8eaf0", "#8b93a7"

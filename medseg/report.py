@@ -18,8 +18,8 @@ from medseg import progress as events
 from medseg.batch import Outcome
 from medseg.errors import VolumeError
 from medseg.formats import list_contents, load, reader_options
-from medseg.predict import Segmentation
 from medseg.provenance import volume_sha256
+from medseg.segmentation import Segmentation
 from medseg.volume import Kind, Volume
 
 

@@ -12,8 +12,8 @@ from medseg.errors import OptionError
 from medseg.formats import known_suffixes, save, stem_of
 from medseg.options import check_options, parse_pairs
 from medseg.plugin import Export, Result
-from medseg.predict import Segmentation
 from medseg.registry import Registry, default_registry
+from medseg.segmentation import Segmentation
 from medseg.volume import Volume
 
 

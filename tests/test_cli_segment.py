@@ -277,7 +277,7 @@ def test_a_failure_of_the_system_stops_the_batch_with_3(run, tmp_path, monkeypat
         raise error
 
     write_head(tmp_path / "head.nii.gz")
-    monkeypatch.setattr("medseg.predict.LoadedModel.segment", fail)
+    monkeypatch.setattr("medseg.loaded.LoadedModel.segment", fail)
     done = run("segment", tmp_path / "head.nii.gz", "-m", "bright", "-o", tmp_path / "out")
     assert (done.exit_code, done.stderr) == (3, sentence + "\n")
 

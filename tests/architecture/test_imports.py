@@ -21,7 +21,7 @@ CHAIN = (
     ("builtin",),
     ("segmenter", "weights"),
     ("inference",),
-    ("predict", "train", "evaluate", "batch"),
+    ("segmentation", "loaded", "predict", "train", "evaluate", "batch"),
     ("cli",),
 )
 

@@ -1,0 +1,150 @@
+"""A network ready to run: in its backend, within its memory, to labels on the grid they are wanted on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from medseg.errors import PluginError
+from medseg.inference.backends import Backends, Choice, Trial
+from medseg.inference.calls import Network
+from medseg.inference.execution import Execution
+from medseg.inference.labels import label_map
+from medseg.inference.memory import MemoryPlan, live_bytes, plan_memory
+from medseg.inference.network import LogitsOf, central_window, stream_logits
+from medseg.inference.run import Run
+from medseg.inference.slab import Slab
+from medseg.plugin import Model
+from medseg.registry import Registry
+from medseg.segmenter import Segmenter
+from medseg.volume import Grid, Volume
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What the network said of one image.
+
+    Args:
+        labels: on the grid that was wanted.
+        plan: memory that was predicted, where it is.
+        choice: the backend that was taken, unless it is torch as it is.
+    """
+
+    labels: Volume
+    plan: MemoryPlan | None
+    choice: Choice | None
+
+
+class Engine:
+    """Runs one model's network over images.
+
+    Args:
+        name: of the model, for messages.
+        description: the contract.
+        network: in eval mode, with its weights.
+        device: where it runs.
+        execution: how.
+        registry: whose backends there are.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        description: Model,
+        network: Segmenter,
+        device: torch.device,
+        execution: Execution,
+        registry: Registry,
+    ) -> None:
+        self._name = name
+        self._description = description
+        self._network = network.to(device)
+        self._device = device
+        self._execution = execution
+        self._registry = registry
+        self._backends = None if execution.backend == "eager" else self._choose_among(execution.backend)
+        self._ready: dict[tuple[float, ...], tuple[Network, Choice]] = {}
+        self._window_bytes: int | None = None
+
+    def answer(self, image: Tensor, grid: Grid, home: Grid, run: Run) -> Answer:
+        """What the network says of an image on its own grid, as labels on another.
+
+        Args:
+            image: (C,I,J,K), prepared, on the device.
+            grid: of the image.
+            home: that the labels are wanted on: parallel, about the same centre.
+            run: what reports and what cancels.
+        """
+        patch = self._description.input.patch
+        with run.stage("network"):
+            module = LogitsOf(self._network, grid.spacing_mm, patch)
+            plan = None
+            if self._device.type == "cpu":
+                plan = self._plan(module, image, grid, home)
+                plan.check(self._execution.max_ram)
+            network, choice = self._make_ready(module, image, grid)
+            slabs = stream_logits(
+                network,
+                image,
+                patch,
+                mirror=self._execution.mirror,
+                on_window=lambda done, total: run.report("network", done, total),
+                cancel=run.cancel,
+            )
+            values = [c.value for c in self._description.labels]
+            labels = label_map(map(self._finite, slabs), grid, home, values)
+        return Answer(labels=labels, plan=plan, choice=choice)
+
+    def compare(self, image: Tensor, grid: Grid, *, patient: bool) -> list[Trial]:
+        """Time every backend on the middle window of an image (C,I,J,K) against torch."""
+        patch = self._description.input.patch
+        backends = self._choose_among("auto")
+        module = LogitsOf(self._network, grid.spacing_mm, patch)
+        return backends.compare(module, central_window(image, patch), backends.candidates(patient=patient))
+
+    def _choose_among(self, wanted: str) -> Backends:
+        identity: Mapping[str, Any] = {
+            "weights": self._description.weights.sha256,
+            "architecture": self._description.architecture,
+            "options": {key: str(value) for key, value in self._description.options.items()},
+        }
+        return Backends(wanted, device=self._device, identity=identity, registry=self._registry)
+
+    def _plan(self, module: LogitsOf, image: Tensor, grid: Grid, home: Grid) -> MemoryPlan:
+        patch = self._description.input.patch
+        if self._window_bytes is None:
+            self._window_bytes = live_bytes(module, central_window(image, patch).shape)
+        return plan_memory(
+            self._window_bytes,
+            patch,
+            channels=len(image),
+            classes=len(self._description.labels),
+            grid=grid,
+            home=home,
+        )
+
+    def _make_ready(self, module: LogitsOf, image: Tensor, grid: Grid) -> tuple[Network, Choice | None]:
+        """The network in its backend: made once, and once more for another spacing if a head is told it."""
+        if self._backends is None:
+            return module, None
+        key = grid.spacing_mm if self._description.head else ()
+        if key not in self._ready:
+            window = central_window(image, self._description.input.patch)
+            self._ready[key] = self._backends.ready(module, window)
+        return self._ready[key]
+
+    def _finite(self, slab: Slab) -> Slab:
+        if not bool(torch.isfinite(torch.stack(torch.aminmax(slab.logits))).all()):
+            # They would compare as "not above the background", and the mask would be empty without a word.
+            raise PluginError(
+                f"the network of {self._name} gave NaN or infinite scores for this input. "
+                + (
+                    "Try --device cpu"
+                    if slab.logits.is_cuda
+                    else "Is it the kind of image that the model is for?"
+                )
+            )
+        return slab

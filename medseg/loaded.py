@@ -1,0 +1,228 @@
+"""A model that is loaded: the contract becomes preprocessing, labels come back to the input's grid."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from medseg import contract
+from medseg.builtin.steps import largest_piece
+from medseg.errors import ContractError
+from medseg.formats import load
+from medseg.geometry import Undo, crop, fit, reorient, resample
+from medseg.inference.backends import Trial
+from medseg.inference.engine import Answer, Engine
+from medseg.inference.execution import Execution, repeatable
+from medseg.inference.run import Run
+from medseg.measure import implausible, measure
+from medseg.options import check_options
+from medseg.plugin import Locator, Model, StepUse, WholeGrid
+from medseg.progress import CancelToken, OnProgress
+from medseg.provenance import describe_environment, describe_input, peak_memory_bytes, spell_seconds
+from medseg.registry import Registered, Registry
+from medseg.segmentation import Segmentation
+from medseg.segmenter import Segmenter
+from medseg.volume import Grid, Volume
+
+Source = Volume | str | PathLike[str]
+
+
+class LoadedModel:
+    """A model with its weights on a device; made by ``load_model``."""
+
+    def __init__(
+        self,
+        *,
+        found: Registered,
+        description: Model,
+        network: Segmenter,
+        device: torch.device,
+        registry: Registry,
+        execution: Execution,
+        locator: "LoadedModel | None",
+    ) -> None:
+        self.name = found.full_name
+        self.description = description
+        self._plugin = found.plugin
+        self._device = device
+        self._registry = registry
+        self._execution = execution
+        self._locator = locator
+        self._engine = Engine(
+            name=self.name,
+            description=description,
+            network=network,
+            device=device,
+            execution=execution,
+            registry=registry,
+        )
+        self._pre = [self._step(use, "pre") for use in description.input.steps]
+        self._post = [self._step(use, "post") for use in description.post]
+
+    def segment(
+        self,
+        image: Source | Sequence[Source],
+        *,
+        force: bool = False,
+        progress: OnProgress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> Segmentation:
+        """Segment one image; see the function ``segment``."""
+        sources = [image] if isinstance(image, Volume | str | PathLike) else list(image)
+        run = Run(progress=progress, cancel=cancel or CancelToken())
+        with run.stage("read"):
+            volumes = [s if isinstance(s, Volume) else load(Path(s)) for s in sources]
+        problems = contract.check(volumes, self.description.input)
+        fatal = {"refuse"} if force else {"refuse", "force"}
+        refused = [str(p) for p in problems if p.severity in fatal]
+        if refused:
+            raise ContractError(f"model {self.name} cannot use this input. " + ". ".join(refused))
+        with torch.inference_mode(), repeatable(self._execution.deterministic):
+            labels, answer = self._labels(volumes, run)
+        measures = measure(labels, self.description.labels)
+        forced = (f"forced: {p}" if p.severity == "force" else str(p) for p in problems)
+        warnings = (*forced, *implausible(measures))
+        return Segmentation(
+            labels=labels,
+            classes=self.description.labels,
+            warnings=warnings,
+            provenance=self._provenance(volumes, run, answer, warnings),
+        )
+
+    def compare_backends(
+        self, image: Source | Sequence[Source] | None = None, *, patient: bool = False
+    ) -> list[Trial]:
+        """Time every backend on the middle window of an image, and compare its answer with torch's.
+
+        Args:
+            image: as in ``segment``, without the locator's crop; noise of one window, if None.
+            patient: also backends that take minutes to begin.
+        """
+        wanted = self.description.input
+        if image is None:
+            shape = wanted.patch.shape if isinstance(wanted.patch, WholeGrid) else (*wanted.patch.size, 1)[:3]
+            noise = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+            image = [Volume(noise, np.diag([*(wanted.spacing_mm or (1, 1, 1)), 1]))] * len(wanted.channels)
+        sources = [image] if isinstance(image, Volume | str | PathLike) else list(image)
+        volumes = [s if isinstance(s, Volume) else load(Path(s)) for s in sources]
+        with torch.inference_mode():
+            run = Run(progress=None, cancel=CancelToken())
+            prepared, grid = self._prepare([reorient(v, wanted.orientation)[0] for v in volumes], run)
+            return self._engine.compare(prepared, grid, patient=patient)
+
+    def _labels(self, volumes: Sequence[Volume], run: Run) -> tuple[Volume, Answer]:
+        orientation = self.description.input.orientation
+        turned = [reorient(volume, orientation) for volume in volumes]
+        seen, turn_back = [volume for volume, _ in turned], turned[0][1]
+        uncrop: Undo | None = None
+        if self._locator and self.description.input.locator:
+            with run.stage("locate"):
+                # A run of its own: its stages are part of "locate" and are not counted twice.
+                start, stop = self._locator.box(
+                    seen, self.description.input.locator, Run(progress=None, cancel=run.cancel)
+                )
+            cropped = [crop(volume, start, stop) for volume in seen]
+            seen, uncrop = [volume for volume, _ in cropped], cropped[0][1]
+        image, grid = self._prepare(seen, run)
+        answer = self._engine.answer(image, grid, seen[0].grid, run)
+        del image
+        with run.stage("restore"):
+            labels = uncrop(answer.labels) if uncrop else answer.labels
+        with run.stage("finish"):
+            for step in self._post:
+                labels, _ = step(labels)
+            return turn_back(labels), answer
+
+    def box(
+        self, volumes: Sequence[Volume], locator: Locator, run: Run
+    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Where this model, as a locator, finds its label: start and stop voxels with the margin.
+
+        Raises:
+            ContractError: it has no such label, or finds nothing.
+        """
+        names = {c.value: c.name for c in self.description.labels}
+        if locator.label not in names:
+            raise ContractError(
+                f"the locator {self.name} has no label {locator.label}; it has "
+                + ", ".join(f"{value} ({name})" for value, name in names.items())
+            )
+        image, grid = self._prepare(volumes, run)
+        mask = largest_piece(self._engine.answer(image, grid, grid, run).labels.array == locator.label)
+        if not mask.any():
+            raise ContractError(
+                f"the locator {self.name} finds no {names[locator.label]} in this input. Is it the right "
+                "kind of image, and does its field of view hold it? "
+                f"Intended use: {self.description.intended_use}"
+            )
+        corners = np.argwhere(mask)
+        low, high = corners.min(0), corners.max(0) + 1
+        widen = locator.margin * (high - low)
+        to_voxels = np.linalg.inv(volumes[0].affine) @ grid.affine
+        # Faces of voxels are at half indices in both grids, which are parallel.
+        faces = np.stack([low - widen, high + widen]) - 0.5
+        faces = np.sort(faces @ to_voxels[:3, :3].T + to_voxels[:3, 3], axis=0) + 0.5
+        start = np.clip(np.floor(faces[0] + 1e-6), 0, None).astype(int)
+        stop = np.minimum(np.ceil(faces[1] - 1e-6), volumes[0].shape).astype(int)
+        return tuple(start.tolist()), tuple(stop.tolist())
+
+    def _prepare(self, volumes: Sequence[Volume], run: Run) -> tuple[Tensor, Grid]:
+        """The network's image (C,*S) on its device, and that image's grid."""
+        with run.stage("prepare"):
+            image: Tensor | None = None
+            for channel, volume in enumerate(volumes):
+                on_grid = self._on_network_grid(volume)
+                for step in self._pre:
+                    on_grid, _ = step(on_grid)
+                if image is None:
+                    image = torch.empty((len(volumes), *on_grid.shape))
+                np.copyto(image[channel].numpy(), on_grid.array, casting="unsafe")
+            assert image is not None  # the contract has at least one channel
+            return image.to(self._device), on_grid.grid
+
+    def _on_network_grid(self, volume: Volume) -> Volume:
+        wanted = self.description.input
+        if isinstance(wanted.patch, WholeGrid):
+            return fit(volume, wanted.patch.shape, interpolation=wanted.patch.interpolation)[0]
+        if wanted.spacing_mm is None:
+            return volume
+        return resample(volume, wanted.spacing_mm, interpolation=wanted.interpolation)[0]
+
+    def _step(self, use: StepUse, stage: str) -> Any:
+        name, options = use
+        found = self._registry.find("step", name, within=self._plugin)
+        if getattr(found.component, "stage", None) != stage:
+            raise ContractError(f"model {self.name}: step {found.full_name} is not a {stage} step")
+        factory = self._registry.load(found)
+        return factory(**check_options(factory, options, owner=f"step {found.full_name}"))
+
+    def _provenance(
+        self, volumes: Sequence[Volume], run: Run, answer: Answer, warnings: Sequence[str]
+    ) -> dict[str, Any]:
+        described = contract.to_json(self.description)
+        locator = self._locator
+        return {
+            "model": self.name,
+            "weights_sha256": self.description.weights.sha256,
+            "locator": {"model": locator.name, "weights_sha256": locator.description.weights.sha256}
+            if locator
+            else None,
+            **describe_environment(self._registry, self._device),
+            "settings": {key: described[key] for key in ("architecture", "head", "options", "input", "post")},
+            "labels": {str(c["value"]): c for c in described["labels"]},
+            "input": [describe_input(volume) for volume in volumes],
+            "warnings": list(warnings),
+            "execution": {
+                **asdict(self._execution),
+                "backend": answer.choice.sentence if answer.choice else self._execution.backend,
+            },
+            "seconds": spell_seconds(run.watch.seconds),
+            "peak_memory_bytes": peak_memory_bytes(),
+            "predicted_memory_bytes": answer.plan.as_json() if answer.plan else None,
+            "intended_use": self.description.intended_use,
+        }
