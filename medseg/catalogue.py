@@ -1,11 +1,14 @@
 """The installed models, as their descriptions say; nothing heavy is imported."""
 
+import os
 from dataclasses import replace
+from pathlib import Path
 from typing import cast
 
+from medseg.errors import UnknownNameError
 from medseg.options import Option, options_of
 from medseg.plugin import Model
-from medseg.registry import Registry, default_registry
+from medseg.registry import Registered, Registry, default_registry, folder_model
 
 
 def models(*, hidden: bool = False, registry: Registry | None = None) -> dict[str, Model]:
@@ -25,15 +28,40 @@ def models(*, hidden: bool = False, registry: Registry | None = None) -> dict[st
     return {name: model for name, model in described.items() if hidden or not model.hidden}
 
 
+def find_model(name: str, *, registry: Registry | None = None, within: str = "") -> Registered:
+    """A model by its name, or by the folder that holds it.
+
+    Args:
+        name: ``plugin:name``, ``local:name``, a short name while it is unique; or a path: one with a
+            separator in it, or the name of a folder here, if no model has that name.
+        registry: where to look; what is installed, if None.
+        within: a plugin whose own models go first for a short name.
+
+    Raises:
+        UnknownNameError, AmbiguousNameError: see ``Registry.find``.
+        ContractError: the folder holds no model, or one that cannot be used.
+    """
+    registry = registry or default_registry()
+    path = Path(name).expanduser()
+    if "/" in name or os.sep in name:
+        return folder_model(path)
+    try:
+        return registry.find("model", name, within=within)
+    except UnknownNameError:
+        if path.is_dir():
+            return folder_model(path)
+        raise
+
+
 def network_options(model: str, *, registry: Registry | None = None) -> dict[str, Option]:
     """The options of a model's network, with the contract's values as their defaults.
 
     Args:
-        model: ``plugin:name`` or a short name.
+        model: a name or a folder, as for ``find_model``.
         registry: where to look; what is installed, if None.
     """
     registry = registry or default_registry()
-    found = registry.find("model", model)
+    found = find_model(model, registry=registry)
     description = cast(Model, found.component)
     network = registry.find("architecture", description.architecture, within=found.plugin)
     given = description.options
@@ -41,14 +69,3 @@ def network_options(model: str, *, registry: Registry | None = None) -> dict[str
         name: replace(option, default=given.get(name, option.default))
         for name, option in options_of(registry.load(network)).items()
     }
-
-
-def channels_of(model: str, *, registry: Registry | None = None) -> tuple[str, ...]:
-    """The names of a model's input channels, in its order.
-
-    Args:
-        model: ``plugin:name`` or a short name.
-        registry: where to look; what is installed, if None.
-    """
-    found = (registry or default_registry()).find("model", model)
-    return tuple(channel.name for channel in cast(Model, found.component).input.channels)

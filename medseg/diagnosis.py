@@ -9,6 +9,7 @@ import torch
 from rich.console import Console
 
 import medseg
+from medseg.model_folder import models_folder
 from medseg.registry import Registry, default_registry
 from medseg.weights import cache_folder
 
@@ -37,6 +38,7 @@ def diagnose(registry: Registry | None = None) -> dict[str, Any]:
         "libraries": {name: importlib.metadata.version(name) for name in _LIBRARIES},
         "cuda": [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())],
         "weights_folder": str(cache_folder()),
+        "models_folder": str(models_folder()),
         "plugins": registry.versions(),
         "problems": problems,
     }
@@ -45,7 +47,7 @@ def diagnose(registry: Registry | None = None) -> dict[str, Any]:
 def show_diagnosis(diagnosis: dict[str, Any]) -> None:
     """Print a diagnosis for people."""
     console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
-    for key in ("medseg", "python", "system", "processors", "threads", "weights_folder"):
+    for key in ("medseg", "python", "system", "processors", "threads", "weights_folder", "models_folder"):
         console.print(f"{key.replace('_', ' '):16} {diagnosis[key]}")
     console.print(f"{'GPUs':16} {', '.join(diagnosis['cuda']) or 'none that torch can use'}")
     for title in ("libraries", "plugins"):

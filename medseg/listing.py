@@ -59,7 +59,7 @@ def _plural(kind: str) -> str:
 
 def models_json(models: Mapping[str, Model]) -> dict[str, Any]:
     """The contract of each model."""
-    from medseg.contract import to_json
+    from medseg.description import to_json
 
     return {"models": [{"full_name": name, **to_json(model)} for name, model in models.items()]}
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from medseg import contract
 from medseg.builtin.steps import largest_piece
+from medseg.description import to_json
 from medseg.errors import ContractError
 from medseg.formats import load
 from medseg.geometry import Undo, crop, fit, reorient, resample
@@ -204,7 +205,7 @@ class LoadedModel:
     def _provenance(
         self, volumes: Sequence[Volume], run: Run, answer: Answer, warnings: Sequence[str]
     ) -> dict[str, Any]:
-        described = contract.to_json(self.description)
+        described = to_json(self.description)
         locator = self._locator
         return {
             "model": self.name,

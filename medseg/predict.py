@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import torch
 
+from medseg.catalogue import find_model
 from medseg.errors import OptionError, ResourceError, WeightsError
 from medseg.inference.execution import Execution
 from medseg.loaded import LoadedModel, Source
@@ -37,7 +38,7 @@ def segment(
 
     Args:
         image: a volume or a path; for a model of several channels one of them for each, in order.
-        model: ``plugin:name``, or a short name while it is unique.
+        model: ``plugin:name``, a short name while it is unique, or a model folder.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         options: of the network, over those of the contract; the weights must still fit.
         execution: backend, mirroring, determinism and the limit on memory.
@@ -76,7 +77,7 @@ def load_model(
     """Build a model, verify and load its weights, and put it on a device, ready for many images.
 
     Args:
-        model: ``plugin:name`` or a short name.
+        model: ``plugin:name``, a short name, or a model folder.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         options: of the network, over those of the contract; the weights must still fit.
         execution: backend, mirroring, determinism and the limit on memory.
@@ -84,7 +85,7 @@ def load_model(
         within: a plugin whose own models go first for a short name.
     """
     registry = registry or default_registry()
-    found = registry.find("model", model, within=within)
+    found = find_model(model, registry=registry, within=within)
     description = cast(Model, found.component)  # the registry checked its class
     if options:
         description = replace(description, options={**description.options, **options})

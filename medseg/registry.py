@@ -14,16 +14,21 @@ import sys
 import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
 import pluggy
 
 from medseg import plugin as api
-from medseg.errors import AmbiguousNameError, PluginError, UnknownNameError
+from medseg.errors import AmbiguousNameError, ContractError, MedsegError, PluginError, UnknownNameError
 from medseg.installed import Declared, declared_plugins
+from medseg.model_folder import is_model_folder, models_folder, read_model
 
 GROUP = "medseg"
+LOCAL = "local"
+"""In the place of a plugin's name: models in folders, of the user's own."""
+
 Status = Literal["ok", "failed", "incompatible", "refused"]
 
 
@@ -80,7 +85,7 @@ class Registry:
 
     @classmethod
     def discover(cls) -> "Registry":
-        """Load every entry point of the group ``medseg``.
+        """Load every entry point of the group ``medseg``, and list the user's folder of models.
 
         ``MEDSEG_PLUGINS=a,b`` allows those alone (empty: none but ``builtin``);
         ``MEDSEG_STRICT=1`` raises the first failure as a ``PluginError`` instead of listing it.
@@ -92,6 +97,8 @@ class Registry:
         for declared in declared_plugins(GROUP):
             if names is None or declared.name in names:
                 registry._add(declared, strict=strict)
+        if names is None or LOCAL in names:
+            registry.records += _local_models(models_folder())
         return registry
 
     @classmethod
@@ -202,7 +209,7 @@ class Registry:
 
     def versions(self) -> dict[str, str]:
         """The distributions of the usable plugins and their versions, for provenance."""
-        return {r.distribution: r.version for r in self.records if r.status == "ok"}
+        return {r.distribution: r.version for r in self.records if r.status == "ok" and r.name != LOCAL}
 
 
 @functools.cache
@@ -211,7 +218,36 @@ def default_registry() -> Registry:
     return Registry.discover()
 
 
+def folder_model(folder: Path) -> Registered:
+    """The model of a folder, wherever it is.
+
+    Raises:
+        ContractError, ResourceError: see ``medseg.model_folder.read_model``.
+    """
+    return Registered(component=read_model(folder), kind="model", plugin=LOCAL)
+
+
+def _local_models(home: Path) -> list[PluginRecord]:
+    """One row for all models of the user's folder that can be read, and one for each that cannot."""
+    good = PluginRecord(name=LOCAL, distribution=str(home), version="")
+    broken = []
+    for folder in sorted(home.glob("*")):
+        if not is_model_folder(folder):
+            continue
+        try:
+            found = folder_model(folder)
+            if found.component.name != folder.name:
+                raise ContractError(f"its contract says {found.component.name!r}; rename the folder to that")
+            good.components.append(found)
+        except MedsegError as error:
+            broken.append(PluginRecord(name=LOCAL, distribution=str(folder), version=""))
+            broken[-1].fail("failed", str(error), error)
+    return [*([good] if good.components else []), *broken]
+
+
 def _check_name(name: str, holder: PluginRecord | None) -> None:
+    if name == LOCAL:
+        raise _BadPluginError(f"the name {LOCAL!r} is that of the user's own models; choose another")
     if holder:
         raise _BadPluginError(
             f"the plugin name {name!r} is already taken by {holder.distribution} {holder.version}; "

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from medseg import contract
+from medseg import contract, description
 from medseg.errors import ContractError
 from medseg.plugin import (
     Channel,
@@ -76,13 +76,13 @@ def noise(low=0.0, high=100.0, affine=EYE):
 )
 def test_a_contract_survives_json(patch, spacing_mm):
     described = model(patch, spacing_mm)
-    assert contract.from_json(json.loads(json.dumps(contract.to_json(described)))) == described
+    assert description.from_json(json.loads(json.dumps(description.to_json(described)))) == described
 
 
 def test_numbers_that_json_writers_shorten_are_read():
-    data = contract.to_json(model())
+    data = description.to_json(model())
     data["input"]["spacing_mm"] = [1, 1, 2]
-    assert contract.from_json(data).input.spacing_mm == (1.0, 1.0, 2.0)
+    assert description.from_json(data).input.spacing_mm == (1.0, 1.0, 2.0)
 
 
 @pytest.mark.parametrize(
@@ -98,13 +98,13 @@ def test_numbers_that_json_writers_shorten_are_read():
     ],
 )
 def test_what_must_not_be_guessed_has_no_default(path):
-    data = contract.to_json(model())
+    data = description.to_json(model())
     part = data
     for key in path[:-1]:
         part = part[key]
     del part[path[-1]]
     with pytest.raises(ContractError, match=f"missing fields {path[-1]}"):
-        contract.from_json(data)
+        description.from_json(data)
 
 
 @pytest.mark.parametrize(
@@ -127,13 +127,13 @@ def test_what_must_not_be_guessed_has_no_default(path):
     ],
 )
 def test_a_wrong_field_is_named_with_what_was_wanted(path, value, message):
-    data = copy.deepcopy(contract.to_json(model()))
+    data = copy.deepcopy(description.to_json(model()))
     part = data
     for key in path[:-1]:
         part = part[key]
     part[path[-1]] = value
     with pytest.raises(ContractError, match=message):
-        contract.from_json(data)
+        description.from_json(data)
 
 
 def test_an_input_that_fits_has_no_problems():

@@ -12,7 +12,7 @@ model_option = click.option(
     "--model",
     required=True,
     is_eager=True,  # so that --help knows it
-    help="A model's name; see: medseg models.",
+    help="A model's name (see: medseg models), or a model folder.",
     metavar="MODEL",
 )
 device_option = click.option(

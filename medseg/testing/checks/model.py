@@ -7,7 +7,7 @@ from typing import cast
 
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
-from medseg.contract import from_json, to_json
+from medseg.description import from_json, to_json
 from medseg.errors import ContractError, MedsegError, ResourceError, VolumeError
 from medseg.formats import load
 from medseg.geometry import parse_orientation
