@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from medseg.atomic import sweep_stale_parts
+from medseg.channels import Group, group_channels, split_name
 from medseg.errors import ContractError, MedsegError, OptionError, ResourceError, VolumeError
 from medseg.formats import (
     check_writable,
@@ -34,13 +35,22 @@ class Case:
 
     Args:
         name: the input's file name without suffix, by which it is reported.
-        source: the input.
+        source: the input; of several channels the first, to which exports refer.
         target: the label map to write; what else there is of a result goes beside it.
+        further: the other channels, in the model's order.
+        problem: why it is refused before anything is read, such as a missing channel; empty if it is not.
     """
 
     name: str
     source: Path
     target: Path
+    further: tuple[Path, ...] = ()
+    problem: str = ""
+
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """Every channel."""
+        return (self.source, *self.further)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,12 +72,20 @@ class Outcome:
     written: tuple[Path, ...] = ()
 
 
-def find_cases(inputs: Sequence[Path], out: Path, *, registry: Registry | None = None) -> list[Case]:
+def find_cases(
+    inputs: Sequence[Path],
+    out: Path,
+    *,
+    channels: Sequence[str] = (),
+    registry: Registry | None = None,
+) -> list[Case]:
     """Turn inputs (files, and folders of files) into cases with a name and a target each.
 
     Args:
         inputs: files, or folders whose readable files are cases.
-        out: a file, if there is one input and the name has a writable suffix; else a folder.
+        out: a file, if there is one case and the name has a writable suffix; else a folder.
+        channels: the model's. If there are several, inputs become the channels of a case by their
+            names; see ``group_channels``.
         registry: whose formats say what is readable.
 
     Raises:
@@ -80,14 +98,51 @@ def find_cases(inputs: Sequence[Path], out: Path, *, registry: Registry | None =
         raise OptionError(
             f"nothing readable in {', '.join(path.name for path in inputs)}; looked for {', '.join(suffixes)}"
         )
-    names = [_case_name(root, source, suffixes) for root, source in sources]
+    if len(channels) > 1:
+        return _place(_grouped(sources, channels, suffixes), out, alone=len(inputs) == 1, registry=registry)
+    groups = [Group(name=_case_name(root, source, suffixes), sources=(source,)) for root, source in sources]
     alone = len(sources) == 1 and sources[0][0] == sources[0][1]
+    return _place(groups, out, alone=alone, registry=registry)
+
+
+def case_of_channels(
+    sources: Sequence[Path], out: Path, *, channels: Sequence[str], registry: Registry | None = None
+) -> Case:
+    """The one case whose channels were named one by one.
+
+    Args:
+        sources: in the model's order; from ``name_channels``.
+        out, channels, registry: as in ``find_cases``.
+
+    Raises:
+        OptionError: as ``find_cases``.
+    """
+    registry = registry or default_registry()
+    first = _case_name(sources[0], sources[0], known_suffixes(registry))
+    group = Group(name=split_name(first, channels)[0] or first, sources=tuple(sources))
+    (case,) = _place([group], out, alone=True, registry=registry)
+    return case
+
+
+def _grouped(
+    sources: Sequence[tuple[Path, Path]], channels: Sequence[str], suffixes: Sequence[str]
+) -> list[Group]:
+    """Cases of several channels; one whose files are called by the channels alone has its folder's name."""
+    named = [(_case_name(root, source, suffixes), source) for root, source in sources]
+    groups = group_channels(named, channels)
+    return [replace(g, name=g.name or g.sources[0].resolve().parent.name) for g in groups]
+
+
+def _place(groups: Sequence[Group], out: Path, *, alone: bool, registry: Registry) -> list[Case]:
+    """Give each group its target: a file for one alone if ``out`` names one, else a file of the folder."""
+    suffixes = known_suffixes(registry)
+    names = [group.name for group in groups]
     names_a_file = bool(suffix_of(out.name, suffixes)) and not out.is_dir()
-    if names_a_file and not alone:
-        raise OptionError(f"{out} names one file, but there are {len(sources)} cases; name a folder")
+    if names_a_file and (not alone or len(groups) > 1):
+        raise OptionError(f"{out} names one file, but there are {len(groups)} cases; name a folder")
     if names_a_file:
         check_writable(out, registry=registry)
-        cases = [Case(name=names[0], source=sources[0][1], target=out)]
+        targets = [out]
     else:
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
@@ -95,11 +150,18 @@ def find_cases(inputs: Sequence[Path], out: Path, *, registry: Registry | None =
                 f"several inputs are called {', '.join(twice)}; their results would overwrite each other: "
                 "segment them into separate folders"
             )
-        cases = [
-            Case(name=name, source=source, target=out / (name + DEFAULT_SUFFIX))
-            for name, (_, source) in zip(names, sources, strict=True)
-        ]
-    taken = {source.resolve() for _, source in sources}
+        targets = [out / (name + DEFAULT_SUFFIX) for name in names]
+    cases = [
+        Case(
+            name=group.name,
+            source=group.sources[0],
+            further=group.sources[1:],
+            target=target,
+            problem=group.problem,
+        )
+        for group, target in zip(groups, targets, strict=True)
+    ]
+    taken = {source.resolve() for case in cases for source in case.sources}
     for case in cases:
         if case.target.resolve() in taken:
             raise OptionError(f"{case.target} is an input; choose another place for the result")
@@ -139,6 +201,9 @@ def run_cases(
         _make_folder(folder)
         sweep_stale_parts(folder)
     for case in cases:
+        if case.problem:
+            yield Outcome(case=case, refusal=case.problem)
+            continue
         files = result_files(case.target, exports=exports, picture=picture)
         standing = [] if overwrite else [path for path in files if path.exists()]
         if standing:
@@ -146,17 +211,17 @@ def run_cases(
             continue
         try:
             start = time.perf_counter()
-            options = reader_options(case.source, read_options or {})
-            image = load(case.source, **options)
+            options = [reader_options(source, read_options or {}) for source in case.sources]
+            images = [load(s, **given) for s, given in zip(case.sources, options, strict=True)]
             read_seconds = time.perf_counter() - start
-            result = model.segment(image, force=force, progress=progress, cancel=cancel)
+            result = model.segment(images, force=force, progress=progress, cancel=cancel)
             result = _with_reading(result, read_seconds)
             write_result(
                 result,
                 case.target,
-                image=image,
+                image=images[0],
                 source=case.source,
-                read_options=options,
+                read_options=options[0],
                 exports=exports,
                 picture=picture,
             )

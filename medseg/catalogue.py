@@ -69,3 +69,14 @@ def network_options(model: str, *, registry: Registry | None = None) -> dict[str
         name: replace(option, default=given.get(name, option.default))
         for name, option in options_of(registry.load(network)).items()
     }
+
+
+def channels_of(model: str, *, registry: Registry | None = None) -> tuple[str, ...]:
+    """The names of a model's input channels, in its order.
+
+    Args:
+        model: a name or a folder, as for ``find_model``.
+        registry: where to look; what is installed, if None.
+    """
+    found = find_model(model, registry=registry)
+    return tuple(channel.name for channel in cast(Model, found.component).input.channels)

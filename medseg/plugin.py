@@ -57,6 +57,7 @@ __all__ = [
     "Locator",
     "Loss",
     "Metric",
+    "MetricValues",
     "Model",
     "Output",
     "Panel",
@@ -241,6 +242,21 @@ class Content:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MetricValues:
+    """One metric of a result against a reference.
+
+    Args:
+        name: of the metric, such as ``"dice"``.
+        values: by label value; a label that the metric is not defined for is left out.
+        unit: ``""`` for a ratio, else ``"mm"`` or ``"ml"``.
+    """
+
+    name: str
+    values: Mapping[int, float]
+    unit: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Result:
     """A finished segmentation, as an export sees it.
 
@@ -251,6 +267,8 @@ class Result:
         provenance: JSON-able record of where the result came from.
         source: what was read: a file or a folder; None if the volume was made in memory.
         read_options: the permissions that it was read with.
+        probabilities: by label value, 0 to 1, on the grid of the labels; None if they were not kept.
+        metrics: how the result compares with a reference, if there is one.
     """
 
     labels: "Volume"
@@ -259,6 +277,8 @@ class Result:
     provenance: Mapping[str, Any]
     source: "Path | None" = None
     read_options: Mapping[str, Any] = field(default_factory=dict)
+    probabilities: "Mapping[int, Volume] | None" = None
+    metrics: "tuple[MetricValues, ...]" = ()
 
 
 # mypy: disable-error-code="empty-body"

@@ -11,7 +11,7 @@ from medseg.atomic import write_together
 from medseg.errors import OptionError
 from medseg.formats import known_suffixes, save, stem_of
 from medseg.options import check_options, parse_pairs
-from medseg.plugin import Export, Result
+from medseg.plugin import Export, MetricValues, Result
 from medseg.registry import Registry, default_registry
 from medseg.segmentation import Segmentation
 from medseg.volume import Volume
@@ -74,6 +74,7 @@ def write_result(
     read_options: Mapping[str, Any] | None = None,
     exports: Sequence[ChosenExport] = (),
     picture: bool = False,
+    metrics: Sequence[MetricValues] = (),
 ) -> list[Path]:
     """Write all files of a result; if one of them fails, none appears.
 
@@ -85,6 +86,7 @@ def write_result(
         read_options: the permissions that it was read with.
         exports: from ``find_exports``.
         picture: also draw three planes as PNG.
+        metrics: how the result compares with a reference, for exports that report it.
 
     Returns:
         The files, the label map last.
@@ -100,6 +102,8 @@ def write_result(
         provenance=segmentation.provenance,
         source=source,
         read_options=read_options or {},
+        probabilities=segmentation.probabilities,
+        metrics=tuple(metrics),
     )
     writers: list[Callable[[Path], None]] = [partial(_write_origin, segmentation.provenance)]
     if picture:

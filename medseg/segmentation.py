@@ -18,12 +18,14 @@ class Segmentation:
         classes: the meaning of each value.
         provenance: JSON-able record of model, weights, versions, settings, input hash and times.
         warnings: what did not fit the contract but did not stop the run.
+        probabilities: by label value, 0 to 1, on the grid of the labels; None if they were not kept.
     """
 
     labels: Volume
     classes: tuple[Label, ...]
     provenance: Mapping[str, Any] = field(repr=False)
     warnings: tuple[str, ...] = ()
+    probabilities: Mapping[int, Volume] | None = field(default=None, repr=False)
 
     @property
     def measures(self) -> tuple[Measure, ...]:

@@ -48,6 +48,10 @@ def tiny_site(tmp_path_factory):
     score = torch.tensor([0.0, 1.0]).reshape(2, 1, 1, 1, 1)
     weights = {"score.weight": score, "score.bias": torch.tensor([0.0, -100.5])}
     save_file(weights, site / "medseg_tiny" / "bright.safetensors")
+    # Of two channels: the first plus ten times the second, so that their order shows.
+    score = torch.tensor([[0.0, 0.0], [1.0, 10.0]]).reshape(2, 2, 1, 1, 1)
+    weights = {"score.weight": score, "score.bias": torch.tensor([0.0, -100.5])}
+    save_file(weights, site / "medseg_tiny" / "pair.safetensors")
     return site
 
 

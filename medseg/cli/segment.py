@@ -2,7 +2,9 @@
 
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +12,9 @@ from medseg.cli.document import as_json, print_json
 from medseg.cli.options import EXISTING, allow_option, device_option, model_option
 from medseg.cli.status import REFUSED
 from medseg.errors import OptionError
+
+if TYPE_CHECKING:
+    from medseg.batch import Case
 
 _NETWORK_OPTION = re.compile(r"([a-z][a-z0-9_-]*)=(.*)")
 
@@ -40,8 +45,26 @@ def _out_and_options(outs: tuple[str, ...]) -> tuple[Path, dict[str, str]]:
     return Path(places[0]), {match[1].replace("-", "_"): match[2] for match in matches if match}
 
 
+def _cases(inputs: Sequence[Path], channel_pairs: Sequence[str], model: str, out: Path) -> "list[Case]":
+    """The cases of a model: from files and folders, or the one whose channels were named."""
+    from medseg.batch import case_of_channels, find_cases
+    from medseg.catalogue import channels_of
+    from medseg.channels import name_channels
+
+    channels = channels_of(model)
+    if not channel_pairs:
+        return find_cases(inputs, out, channels=channels)
+    given = []
+    for pair in channel_pairs:
+        name, equals, path = pair.partition("=")
+        if not equals or not Path(path).exists():
+            raise OptionError(f"--channel {pair}: wanted NAME=PATH, of a file or folder that exists")
+        given.append((name, Path(path)))
+    return [case_of_channels(name_channels(given, channels), out, channels=channels)]
+
+
 @click.command(cls=_Segment)
-@click.argument("inputs", nargs=-1, required=True, type=EXISTING, metavar="INPUT...")
+@click.argument("inputs", nargs=-1, type=EXISTING, metavar="INPUT...")
 @model_option
 @click.option(
     "-o",
@@ -52,6 +75,14 @@ def _out_and_options(outs: tuple[str, ...]) -> tuple[Path, dict[str, str]]:
     metavar="OUT",
     help="Where to write: a file for one input, else a folder. Given again as NAME=VALUE, an option of the "
     "model's network; medseg segment -m MODEL --help lists them.",
+)
+@click.option(
+    "--channel",
+    "channel_pairs",
+    multiple=True,
+    metavar="NAME=PATH",
+    help="Instead of INPUT, one case of a model of several channels: an option for each, as in "
+    "--channel T1w=a.nii.gz --channel FLAIR=b.nii.gz.",
 )
 @device_option
 @allow_option
@@ -82,6 +113,7 @@ def segment(
     inputs: tuple[Path, ...],
     model: str,
     outs: tuple[str, ...],
+    channel_pairs: tuple[str, ...],
     device: str,
     allow: tuple[str, ...],
     exports: tuple[str, ...],
@@ -96,10 +128,16 @@ def segment(
 ) -> None:
     """Segment files, or all readable files of a folder.
 
-    For each case: the label map, and beside it a JSON file that says where it came from.
+    For each case: the label map, and beside it a JSON file that says where it came from. For a model of
+    several channels, files belong to one case by their names: ann_0000 and ann_0001, or ann_T1w and
+    ann_FLAIR, or T1w and FLAIR in a folder ann; or name them with --channel.
     """
     out, options = _out_and_options(outs)
-    from medseg.batch import find_cases, run_cases
+    if not inputs and not channel_pairs:
+        raise OptionError("Missing argument 'INPUT...', or --channel NAME=PATH for each channel of the model")
+    if inputs and channel_pairs:
+        raise OptionError("INPUT and --channel were both given; wanted one of the two")
+    from medseg.batch import run_cases
     from medseg.formats import check_permissions
     from medseg.inference.execution import Execution
     from medseg.inference.memory import parse_bytes
@@ -108,9 +146,9 @@ def segment(
     from medseg.report import cases_json, progress_bar, show_case
     from medseg.results import find_exports
 
-    cases = find_cases(inputs, out)
+    cases = _cases(inputs, channel_pairs, model, out)
     read_options = parse_pairs(allow, flag="--allow")
-    check_permissions([case.source for case in cases], read_options)
+    check_permissions([source for case in cases for source in case.sources], read_options)
     writers = find_exports(exports)
     execution = Execution(
         backend=backend,

@@ -20,10 +20,11 @@ from pydicom.tag import Tag
 from medseg.errors import OptionError, ResourceError, VolumeError
 from medseg.formats import deidentify as deidentify_any
 
-PLANTED = re.compile(rb"DOE|JANE|MRN4711|1970|111213|D\0O\0E\0|J\0A\0N\0E\0")
+# Long enough, or with a point, so as not to be found by chance among the digits of new UIDs.
+PLANTED = re.compile(rb"DOE|JANE|MRN4711|19700101|111213\.1415|D\0O\0E\0|J\0A\0N\0E\0")
 TEXTS = {
     "PN": "DOE^JANE", "LO": "DOE JANE MRN4711", "SH": "MRN4711", "LT": "JANE DOE", "ST": "DOE", "UT": "JANE",
-    "UC": "JANE", "AE": "DOE", "DA": "19700101", "DT": "19700101120000", "TM": "111213",
+    "UC": "JANE", "AE": "DOE", "DA": "19700101", "DT": "19700101120000", "TM": "111213.1415",
     "UR": "http://doe/JANE", "OB": b"DOE JANE", "UN": b"JANE",
 }  # fmt: skip
 KEPT = {tag_for_keyword(keyword) for keyword in TECHNICAL}

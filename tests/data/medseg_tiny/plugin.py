@@ -54,25 +54,26 @@ def medseg_exports():
 
 @hookimpl
 def medseg_models():
-    weights = Path(__file__).with_name("bright.safetensors").read_bytes()
-    for name, architecture in (
-        ("bright", "threshold"),
-        ("calm", "calm"),
-        ("sleepy", "sleepy"),
-        ("broken", "unimportable"),
+    for name, architecture, file, channels in (
+        ("bright", "threshold", "bright", ("T1w",)),
+        ("calm", "calm", "bright", ("T1w",)),
+        ("sleepy", "sleepy", "bright", ("T1w",)),
+        ("broken", "unimportable", "bright", ("T1w",)),
+        ("pair", "threshold", "pair", ("T1w", "FLAIR")),
     ):
+        weights = Path(__file__).with_name(f"{file}.safetensors").read_bytes()
         yield Model(
             name=name,
             summary="Brighter than 100",
             architecture=architecture,
             weights=Weights(
-                source="package:medseg_tiny/bright.safetensors",
+                source=f"package:medseg_tiny/{file}.safetensors",
                 sha256=hashlib.sha256(weights).hexdigest(),
                 size=len(weights),
                 licence="CC0-1.0",
             ),
             input=Input(
-                channels=(Channel(name="T1w", modality="MR", unit="arbitrary"),),
+                channels=tuple(Channel(name=c, modality="MR", unit="arbitrary") for c in channels),
                 spacing_mm=(1, 1, 1),
                 orientation="RAS",
                 patch=Windows(size=(16, 16, 16), overlap=0.0),
