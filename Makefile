@@ -21,8 +21,13 @@ test: $(INSTALLED)
 test-slow: $(INSTALLED)
 	$(TEST) -m slow
 
-test-ui: $(INSTALLED)
+test-ui: $(INSTALLED) ui/js/node_modules/.package-lock.json
 	$(TEST) -m "ui or not ui" ui/tests
+
+# npm writes this file last; only rebuilding the viewer's bundle needs it.
+ui/js/node_modules/.package-lock.json: ui/js/package.json ui/js/package-lock.json
+	cd ui/js && npm ci --no-audit --no-fund
+	touch $@
 
 fuzz: $(INSTALLED)
 	$(BIN)/python fuzz/gates.py --seconds 600

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from medseg.catalogue import models
+    from medseg.contract import Problem, check
     from medseg.errors import (
         Cancelled,
         ContractError,
@@ -18,10 +19,14 @@ if TYPE_CHECKING:
         VolumeError,
         WeightsError,
     )
-    from medseg.formats import load, save
+    from medseg.formats import known_suffixes, load, save
     from medseg.loaded import LoadedModel
+    from medseg.options import Option, check_options, options_of
+    from medseg.picture import draw
     from medseg.predict import load_model, segment
     from medseg.progress import CancelToken, Progress
+    from medseg.registry import Registered, Registry, default_registry
+    from medseg.samples import find_sample
     from medseg.segmentation import Segmentation
     from medseg.segmenter import build
     from medseg.volume import Volume
@@ -34,18 +39,29 @@ _HOME = {
     "ContractError": "medseg.errors",
     "LoadedModel": "medseg.loaded",
     "MedsegError": "medseg.errors",
+    "Option": "medseg.options",
     "OptionError": "medseg.errors",
     "PluginError": "medseg.errors",
+    "Problem": "medseg.contract",
     "Progress": "medseg.progress",
+    "Registered": "medseg.registry",
+    "Registry": "medseg.registry",
     "ResourceError": "medseg.errors",
     "Segmentation": "medseg.segmentation",
     "Volume": "medseg.volume",
     "VolumeError": "medseg.errors",
     "WeightsError": "medseg.errors",
     "build": "medseg.segmenter",
+    "check": "medseg.contract",
+    "check_options": "medseg.options",
+    "default_registry": "medseg.registry",
+    "draw": "medseg.picture",
+    "find_sample": "medseg.samples",
+    "known_suffixes": "medseg.formats",
     "load": "medseg.formats",
     "load_model": "medseg.predict",
     "models": "medseg.catalogue",
+    "options_of": "medseg.options",
     "save": "medseg.formats",
     "segment": "medseg.predict",
 }
@@ -56,18 +72,29 @@ __all__ = [
     "ContractError",
     "LoadedModel",
     "MedsegError",
+    "Option",
     "OptionError",
     "PluginError",
+    "Problem",
     "Progress",
+    "Registered",
+    "Registry",
     "ResourceError",
     "Segmentation",
     "Volume",
     "VolumeError",
     "WeightsError",
     "build",
+    "check",
+    "check_options",
+    "default_registry",
+    "draw",
+    "find_sample",
+    "known_suffixes",
     "load",
     "load_model",
     "models",
+    "options_of",
     "save",
     "segment",
 ]

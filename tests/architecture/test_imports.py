@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import medseg
+
 ROOT = Path(__file__).parents[2]
 CORE = ROOT / "medseg"
 PLUGINS = sorted(path for path in (ROOT / "plugins").iterdir() if (path / "src").is_dir())
@@ -94,6 +96,14 @@ def test_a_plugin_imports_what_is_offered_to_it_and_no_other_plugin(plugin):
                 assert rest.partition(".")[0] in OFFERED, f"{path.name} imports {module}"
             else:
                 assert not root.startswith("medseg_") or root in own, f"{path.name} imports {module}"
+
+
+@pytest.mark.parametrize("path", files(ROOT / "ui" / "src"), ids=lambda path: path.stem)
+def test_the_viewer_uses_public_names_of_medseg_and_what_plugins_use(path):
+    names = {name for name in imports_of(path) if name.partition(".")[0].startswith("medseg")}
+    public = {f"medseg.{name}" for name in medseg.__all__} | {"medseg"}
+    mine = ("medseg_ui", "medseg.plugin.")
+    assert [name for name in names if name not in public and not name.startswith(mine)] == []
 
 
 def test_importing_medseg_imports_no_torch_and_no_numpy():

@@ -39,8 +39,9 @@ def test_the_lock_file_names_no_host():
 
 @pytest.mark.ui
 def test_the_committed_bundle_is_what_its_sources_make(tmp_path):
-    if not (UI / "js" / "node_modules").is_dir() or shutil.which("node") is None:
-        pytest.skip("needs node and: npm ci, in ui/js")
+    if shutil.which("node") is None:
+        pytest.skip("no node: apt-get install nodejs npm")
+    assert (UI / "js" / "node_modules").is_dir(), "run make test-ui, or: npm ci, in ui/js"
     subprocess.run(["node", "build.mjs", str(tmp_path)], cwd=UI / "js", check=True)
     for name in ("viewer.js", "drop.js"):
         assert (tmp_path / name).read_bytes() == (STATIC / name).read_bytes()

@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg import Volume, VolumeError
+from medseg import Registry, Volume, VolumeError, default_registry
 from medseg.plugin import Metric
-from medseg_ui.borrowed import Registry, default_registry
 from medseg_ui.measures import Entry
 
 ERRORS = (

@@ -6,9 +6,8 @@ from typing import Any, Literal, get_args, get_origin
 import streamlit as st
 
 import medseg
-from medseg import MedsegError
+from medseg import MedsegError, Option, default_registry, options_of
 from medseg.plugin import Model
-from medseg_ui.borrowed import Option, default_registry, options_of
 from medseg_ui.cases import Case
 from medseg_ui.queue_panel import escape
 from medseg_ui.visit import Visit

@@ -1,11 +1,12 @@
 """Ways to open images: what was uploaded, folders of the server, samples."""
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
 import streamlit as st
 
-from medseg_ui.borrowed import SAMPLES, default_registry, known_suffixes
+from medseg import ResourceError, default_registry, find_sample, known_suffixes
 from medseg_ui.cases import Case
 from medseg_ui.service import SLICE_SUFFIX
 from medseg_ui.visit import Visit, open_case
@@ -70,8 +71,11 @@ def _open(visit: Visit, path: Path) -> Case:
 
 
 def _samples() -> list[tuple[Path, str]]:
-    # They come with a source checkout, not with the wheel.
-    return [(SAMPLES / name, about) for name, about in _SAMPLES.items() if (SAMPLES / name).exists()]
+    found = []
+    for name, about in _SAMPLES.items():
+        with contextlib.suppress(ResourceError):  # they come with a source checkout, not with the wheel
+            found.append((find_sample(name), about))
+    return found
 
 
 def _name_within(folder: Path) -> Callable[[Path], str]:

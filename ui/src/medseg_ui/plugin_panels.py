@@ -2,9 +2,8 @@
 
 import streamlit as st
 
-from medseg import MedsegError
+from medseg import MedsegError, Registered, default_registry, options_of
 from medseg.plugin import Panel
-from medseg_ui.borrowed import Registered, default_registry, options_of
 from medseg_ui.cases import Case, Result
 from medseg_ui.model_panel import option_fields
 from medseg_ui.queue_panel import escape

@@ -8,8 +8,8 @@ from typing import Any
 
 import streamlit as st
 
+from medseg import default_registry
 from medseg.plugin import Export
-from medseg_ui.borrowed import default_registry
 from medseg_ui.cases import Case, Result, download_stem
 from medseg_ui.jobs import ENDED
 from medseg_ui.measures import csv_rows

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import platformdirs
 
-from medseg_ui.borrowed import default_registry, known_suffixes
+from medseg import default_registry, known_suffixes
 from medseg_ui.cases import Workspace
 from medseg_ui.history import History
 from medseg_ui.identity import Owners, load_secret

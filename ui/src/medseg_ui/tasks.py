@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 import medseg
-from medseg import CancelToken, Progress, Volume, VolumeError
+from medseg import CancelToken, Progress, Volume, VolumeError, check, check_options, default_registry
 from medseg.plugin import Code, Label, Result
 from medseg_ui import agreement
-from medseg_ui.borrowed import OnProgress, check, check_options, default_registry, draw
 from medseg_ui.measures import name_labels, show_labels
 
 Outcome = dict[str, Any]
+OnProgress = Callable[[Progress], None]
 _SHOWN_TYPES = ("uint8", "int16", "uint16", "int32", "float32")  # those that WebGL's textures are made of
 
 
@@ -84,7 +84,7 @@ def segment(
     image = medseg.load(source, **read_options)
     result = loaded.segment(image, progress=progress, cancel=cancel)
     progress(Progress(stage="measure", done=0, total=1))
-    draw(image, result, folder / "picture.png", title=model.partition(":")[2])
+    medseg.draw(image, result, folder / "picture.png", title=model.partition(":")[2])
     shown = _keep(folder, result.labels, medseg.load(volume), result.classes)
     cancel.check()
     return shown | {

@@ -3,7 +3,7 @@
 import streamlit as st
 
 import medseg
-from medseg_ui.borrowed import default_registry
+from medseg import default_registry
 from medseg_ui.model_panel import show_card
 from medseg_ui.queue_panel import escape
 
