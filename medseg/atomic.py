@@ -1,15 +1,17 @@
-"""Files that appear whole or not at all.
+"""Files, and folders of files, that appear whole or not at all.
 
 The content goes to a hidden file in the same folder, is forced to the disk, read back, and only
 then given its name. A kill at any moment leaves either the old file or the new one under the
-name, and at worst a ``.part-*`` file, which ``sweep_stale_parts`` removes later.
+name, and at worst a ``.part-*`` file or folder, which ``sweep_stale_parts`` removes later.
 """
 
 import errno
 import os
 import secrets
+import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from medseg.errors import ResourceError
@@ -56,7 +58,7 @@ def write_whole(
         ['tumour.txt']
     """
     path = Path(path)
-    part = path.with_name(_PREFIX + secrets.token_hex(6) + "".join(path.suffixes))
+    part = _part_of(path, "".join(path.suffixes))
     try:
         # 0o666 less the umask, as for any new file; tempfile's 0o600 would hide results from colleagues.
         os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
@@ -65,7 +67,7 @@ def write_whole(
         if verify is not None:
             verify(part)
         part.replace(path)
-        _force_name_to_disk(path)
+        _force_names_to_disk(path.parent, path)
     except OSError as error:
         _remove(part)
         raise _explained(path, error) from error
@@ -109,11 +111,40 @@ def write_together(files: Sequence[tuple[Path, Callable[[Path], None]]]) -> None
     write_whole(path, write, verify=lambda _: write_together(earlier[::-1]))
 
 
-def sweep_stale_parts(folder: str | Path, *, older_than_hours: float = 24.0) -> list[Path]:
-    """Remove what killed writers left in a folder, and say which files those were.
+@contextmanager
+def whole_folder(path: str | Path) -> Iterator[Path]:
+    """A new folder that appears under its name when the block ends well, or not at all.
 
-    A writer that is still alive keeps changing its file, so only files that have not
-    changed for some hours are taken.
+    Args:
+        path: the name it shall have; there is nothing of this name yet.
+
+    Yields:
+        The folder under a hidden name, to be filled with files that are each forced to the disk.
+
+    Raises:
+        ResourceError: the system refused. Whatever else the block raises goes through. In every case of
+            failure, Ctrl-C included, nothing is left behind.
+    """
+    path = Path(path)
+    part = _part_of(path)
+    try:
+        part.mkdir()
+        yield part
+        for folder in (part, *(inside for inside in part.rglob("*") if inside.is_dir())):
+            _force_names_to_disk(folder, path)
+        part.rename(path)
+        _force_names_to_disk(path.parent, path)
+    except OSError as error:
+        raise _explained(path, error) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)  # gone already where all went well
+
+
+def sweep_stale_parts(folder: str | Path, *, older_than_hours: float = 24.0) -> list[Path]:
+    """Remove what killed writers left in a folder, and say which files and folders those were.
+
+    A writer that is still alive keeps changing its file, or adds files to its folder, so only those that
+    have not changed for some hours are taken.
 
     Args:
         folder: looked at without its subfolders.
@@ -123,12 +154,26 @@ def sweep_stale_parts(folder: str | Path, *, older_than_hours: float = 24.0) -> 
     swept = []
     for part in sorted(Path(folder).glob(_PREFIX + "*")):
         try:
-            if part.is_file() and part.stat().st_mtime < limit:
+            if part.is_symlink() or _last_change(part) >= limit:
+                continue
+            if part.is_dir():
+                shutil.rmtree(part)
+            else:
                 part.unlink()
-                swept.append(part)
+            swept.append(part)
         except FileNotFoundError:
             continue  # another process swept it first
     return swept
+
+
+def _part_of(path: Path, suffixes: str = "") -> Path:
+    return path.with_name(_PREFIX + secrets.token_hex(6) + suffixes)
+
+
+def _last_change(part: Path) -> float:
+    """Of a file, or of anything in a folder."""
+    inside = part.rglob("*") if part.is_dir() else ()
+    return max(found.lstat().st_mtime for found in (part, *inside))
 
 
 def _remove(part: Path) -> None:
@@ -146,10 +191,10 @@ def _force_to_disk(path: Path) -> None:
         os.close(descriptor)
 
 
-def _force_name_to_disk(path: Path) -> None:
+def _force_names_to_disk(folder: Path, path: Path) -> None:
     if os.name == "nt":
         return  # Windows offers no handle to a folder; its rename is journalled
-    descriptor = os.open(path.parent, os.O_RDONLY)
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     except OSError as error:

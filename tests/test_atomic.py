@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from medseg.atomic import sweep_stale_parts, write_whole
+from medseg.atomic import sweep_stale_parts, whole_folder, write_whole
 from medseg.errors import ResourceError, VolumeError
 
 
@@ -94,7 +94,7 @@ def run(code, *arguments):
 SHORT_WRITE = """
 import resource, signal, sys
 from pathlib import Path
-from medseg.atomic import write_whole
+from medseg.atomic import whole_folder, write_whole
 from medseg.errors import ResourceError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
@@ -115,7 +115,7 @@ def test_a_write_that_the_system_cuts_short_leaves_nothing(tmp_path):
 
 SLOW_WRITE = """
 import sys, time
-from medseg.atomic import write_whole
+from medseg.atomic import whole_folder, write_whole
 def write(part):
     with part.open("wb") as file:
         while True:
@@ -138,6 +138,48 @@ def test_a_writer_killed_in_the_middle_leaves_the_old_file_whole_and_a_part_to_s
     os.utime(parts[0], (long_ago, long_ago))
     assert sweep_stale_parts(tmp_path) == parts
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_folder_appears_when_all_is_in_it_or_not_at_all(tmp_path):
+    with whole_folder(tmp_path / "copy") as part:
+        (part / "S001").mkdir()
+        (part / "S001" / "a").write_text("x")
+        assert not (tmp_path / "copy").exists()
+    assert (tmp_path / "copy" / "S001" / "a").read_text() == "x"
+
+    def interrupt(part):
+        (part / "a").write_text("x")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), whole_folder(tmp_path / "other") as part:
+        interrupt(part)
+    missing = pytest.raises(ResourceError, match="No such file or directory; the folder does not exist")
+    with missing, whole_folder(tmp_path / "nowhere" / "copy"):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["copy"]
+
+
+SLOW_FOLDER = """
+import sys, time
+from medseg.atomic import whole_folder, whole_folder
+with whole_folder(sys.argv[1]) as part:
+    (part / "S001").mkdir()
+    (part / "S001" / "a").write_text("x"); print("wrote", flush=True); time.sleep(60)
+"""
+
+
+def test_a_folder_whose_writer_was_killed_is_swept_when_nothing_in_it_has_changed_for_long(tmp_path):
+    child = run(SLOW_FOLDER, tmp_path / "copy")
+    child.stdout.readline()
+    child.send_signal(signal.SIGKILL)
+    child.communicate(timeout=60)
+    (part,) = tmp_path.iterdir()
+    for old in (part / "S001", part):
+        os.utime(old, (0, 0))
+    assert sweep_stale_parts(tmp_path) == []  # the file in it is new: it could still be at work
+    os.utime(part / "S001" / "a", (0, 0))
+    assert sweep_stale_parts(tmp_path) == [part]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_only_parts_are_swept_however_old(tmp_path):

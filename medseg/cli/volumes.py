@@ -53,6 +53,7 @@ def convert(
     source: Path, target: Path, kind: Any, allow: tuple[str, ...], *, overwrite: bool, json_: bool
 ) -> None:
     """Read any readable volume and write it as NIfTI or another format, with a fresh header."""
+    from medseg.atomic import sweep_stale_parts
     from medseg.formats import check_writable, load, save
     from medseg.options import parse_pairs
     from medseg.report import volume_json
@@ -65,6 +66,7 @@ def convert(
     if target.exists() and target.samefile(source):
         raise OptionError(f"{target} is the input; choose another name")
     volume = load(source, kind=kind, **parse_pairs(allow, flag="--allow"))
+    sweep_stale_parts(target.parent)
     save(volume, target)
     for note in volume.notes:
         click.echo(f"note: {note}", err=True)

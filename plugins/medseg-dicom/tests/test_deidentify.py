@@ -1,5 +1,6 @@
 """A copy without the patient: nothing planted is left, everything measured is."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -198,6 +199,21 @@ def test_a_folder_that_exists_or_cannot_be_made_is_not_touched(make_series, tmp_
     with pytest.raises(ResourceError, match="Nothing was left behind"):
         deidentify(source, tmp_path / "absent" / "copy")
     assert [entry.name for entry in tmp_path.iterdir()] == ["series"]
+
+
+def test_the_part_of_a_run_that_was_killed_long_ago_is_swept_by_the_next(make_series, tmp_path):
+    stale, fresh = tmp_path / ".part-0123456789ab", tmp_path / ".part-ba9876543210"
+    for part in (stale, fresh):
+        (part / "S001").mkdir(parents=True)
+        (part / "S001" / "IM00001.dcm").write_bytes(b"")
+    for path in (*stale.rglob("*"), stale):
+        os.utime(path, (0, 0))
+
+    deidentify(make_series(), tmp_path / "copy")
+
+    assert not stale.exists()
+    assert fresh.exists()
+    assert (tmp_path / "copy").exists()
 
 
 def test_a_format_without_a_profile_says_what_to_do_instead(tmp_path, samples):

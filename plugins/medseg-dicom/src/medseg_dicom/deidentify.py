@@ -3,8 +3,6 @@
 Reference: DICOM PS3.15, annex E.
 """
 
-import secrets
-import shutil
 from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
@@ -25,7 +23,8 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
-from medseg.errors import OptionError, ResourceError, VolumeError
+from medseg.atomic import sweep_stale_parts, whole_folder
+from medseg.errors import OptionError, VolumeError
 from medseg_dicom.contents import find_sources
 from medseg_dicom.dataset import NotDicomError, read_content
 from medseg_dicom.identity import store
@@ -66,6 +65,8 @@ def deidentify(
     Returns:
         Sentences about what was written and left out.
 
+    A part folder that a killed run left beside the target long ago is removed.
+
     Raises:
         VolumeError: a file is damaged, or has text in its pixels; nothing was written.
         OptionError: the target exists, or the key is too short.
@@ -82,22 +83,12 @@ def deidentify(
     if target.exists():
         raise OptionError(f"{target} exists; wanted a new folder")
     pseudonyms = Pseudonyms(_secret(Path(key_file))) if key_file else Pseudonyms()
-    part = target.with_name(f".part-{secrets.token_hex(6)}")
+    sweep_stale_parts(target.parent)
     try:
-        with silenced():
-            part.mkdir()
-            notes = _copy_all(source, part, pseudonyms, keep_burned_in=bool(burned_in))
-            part.rename(target)
-    except OSError as error:
-        raise ResourceError(
-            f"cannot write {target}: {error.strerror or error}; choose another folder or disk. Nothing was "
-            "left behind"
-        ) from error
+        with silenced(), whole_folder(target) as part:
+            return _copy_all(source, part, pseudonyms, keep_burned_in=bool(burned_in))
     except VolumeError as error:
         raise VolumeError(f"{source.name}: {error}") from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)  # gone already where all went well
-    return notes
 
 
 def remove_patient(dataset: Dataset, pseudonyms: Pseudonyms) -> None:

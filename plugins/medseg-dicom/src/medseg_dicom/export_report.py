@@ -1,8 +1,10 @@
-"""A result as a measurement report: the volume of each label in mL, for its segment.
+"""A result as a measurement report: the volume of each label in mL, and metrics, for its segment.
 
-Reference: DICOM PS3.16, TID 1500 (measurement report), TID 1411 (volumetric measurements).
+Reference: DICOM PS3.16, TID 1500 (measurement report), TID 1411 (volumetric measurements), CID 281
+(similarity measure).
 """
 
+import math
 from pathlib import Path
 
 import highdicom.sr as hdsr
@@ -11,12 +13,20 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
 from medseg.errors import VolumeError
-from medseg.plugin import Label, Result
+from medseg.plugin import Label, MetricValues, Result
 from medseg_dicom.export_seg import Encoding, refer_to_segmentation
-from medseg_dicom.identity import SERIES_NUMBERS, Identity, Maker, describe_maker, identify, store
+from medseg_dicom.identity import (
+    SERIES_NUMBERS,
+    Identity,
+    Maker,
+    describe_maker,
+    identify,
+    long_string,
+    store,
+)
 from medseg_dicom.origin import Origin, find_origin
 from medseg_dicom.quiet import silenced
-from medseg_dicom.terms import category_of, foreground, track, type_of
+from medseg_dicom.terms import OWN_SCHEME, category_of, foreground, track, type_of
 
 _PROCEDURES = {
     "CT": hdsr.CodedConcept("77477000", "SCT", "Computed Tomography X-Ray"),
@@ -25,7 +35,18 @@ _PROCEDURES = {
 }
 Measurements = hdsr.VolumetricROIMeasurementsAndQualitativeEvaluations
 _DIGITS = 6
-"""Significant digits of a volume; a voxel more or less among a million still shows."""
+"""Significant digits of a value; a voxel more or less among a million still shows."""
+_METRICS = {
+    "dice": hdsr.CodedConcept("130920", "DCM", "Dice Similarity Coefficient"),
+    "jaccard": hdsr.CodedConcept("130921", "DCM", "Jaccard Index"),
+}
+"""Metrics by the name they have in medseg, where the standard has a code; the others get one of our own."""
+_UNITS = {
+    "": hdsr.CodedConcept("1", "UCUM", "no units"),
+    "mm": hdsr.CodedConcept("mm", "UCUM", "millimeter"),
+    "ml": hdsr.CodedConcept("mL", "UCUM", "milliliter"),
+}
+_SHORT_STRING = 16  # of the representation SH, in which code values are
 
 
 def write(result: Result, path: str | Path, *, encoding: Encoding = "binary") -> None:
@@ -65,7 +86,15 @@ def _report(result: Result, origin: Origin, encoding: Encoding) -> Dataset:
             finding_type=type_of(label),
             finding_category=category_of(label),
             algorithm_id=hdsr.AlgorithmIdentification(name=maker.model, version=maker.version),
-            measurements=[_volume(label, counts, result.labels.voxel_ml)],
+            measurements=[
+                _volume(label, counts, result.labels.voxel_ml),
+                # One that is infinite or NaN is left out: not every reader takes one without a value.
+                *(
+                    _metric(m, label)
+                    for m in result.metrics
+                    if math.isfinite(m.values.get(label.value, math.nan))
+                ),
+            ],
         )
         for number, label in enumerate(foreground(result), start=1)
     ]
@@ -89,10 +118,25 @@ def _volume(label: Label, counts: "np.typing.NDArray[np.intp]", voxel_ml: float)
     voxels = int(counts[label.value]) if label.value < len(counts) else 0
     return hdsr.Measurement(
         name=codes.SCT.Volume,
-        value=float(f"{voxels * voxel_ml:.{_DIGITS}g}"),
-        unit=hdsr.CodedConcept("mL", "UCUM", "milliliter"),
+        value=_rounded(voxels * voxel_ml),
+        unit=_UNITS["ml"],
         method=codes.DCM.SumOfSegmentedVoxelMethodForVolume,
     )
+
+
+def _metric(metric: MetricValues, label: Label) -> hdsr.Measurement:
+    name = metric.name.rpartition(":")[2]  # without the plugin that computed it
+    if metric.unit not in _UNITS:
+        raise VolumeError(f"metric {metric.name} is in {metric.unit!r}; wanted 'mm', 'ml', or '' for a ratio")
+    return hdsr.Measurement(
+        name=_METRICS.get(name) or hdsr.CodedConcept(name[:_SHORT_STRING], OWN_SCHEME, long_string(name)),
+        value=_rounded(metric.values[label.value]),
+        unit=_UNITS[metric.unit],
+    )
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{_DIGITS}g}")
 
 
 def _content(

@@ -19,7 +19,7 @@ from medseg_dicom.header import Frame
 from medseg_dicom.identity import SERIES_NUMBERS, Identity, describe_maker, identify, store
 from medseg_dicom.origin import Origin, find_origin
 from medseg_dicom.quiet import silenced
-from medseg_dicom.slices_of_labels import label_frames
+from medseg_dicom.slices_of_labels import label_frames, probability_frames
 from medseg_dicom.terms import describe_segments, foreground
 
 LabelMapSegmentationStorage = UID("1.2.840.10008.5.1.4.1.1.66.7")  # pydicom 3.0 has no name for it
@@ -37,7 +37,8 @@ def write(result: Result, path: str | Path, *, encoding: Encoding = "binary") ->
         result: of a model that was given a DICOM series.
         path: the file.
         encoding: ``binary``, which every reader knows; ``labelmap``, which is smaller and newer; or
-            ``fractional``, whose pixels are 0 and 255, since a label map has no fractions.
+            ``fractional``, whose pixels are the probabilities in 255ths if the result carries some, else
+            0 and 255, since a label map has no fractions.
 
     Raises:
         VolumeError: the result does not come from a DICOM series, or its series is spread over several
@@ -64,12 +65,13 @@ def refer_to_segmentation(identity: Identity, encoding: Encoding) -> Dataset:
 def _segmentation(result: Result, origin: Origin, encoding: Encoding) -> Segmentation:
     maker, identity = describe_maker(result), identify(result, origin)
     reference = refer_to_segmentation(identity, encoding)
+    probable = encoding == "fractional" and result.probabilities is not None
     # The array follows the order of the source images, not their positions: both are in that of the frames.
     segmentation = Segmentation(
         source_images=_source_images(origin),
-        pixel_array=label_frames(result, origin.frames),
+        pixel_array=(probability_frames if probable else label_frames)(result, origin.frames),
         segmentation_type=encoding.upper(),
-        fractional_type="OCCUPANCY",
+        fractional_type="PROBABILITY" if probable else "OCCUPANCY",
         segment_descriptions=describe_segments(result, identity),
         series_instance_uid=reference.SeriesInstanceUID,
         series_number=SERIES_NUMBERS["SEG"],

@@ -43,6 +43,10 @@ def identify(result: Result, origin: Origin) -> Identity:
     digest.update(f"{labels.array.dtype} {labels.shape} {labels.affine.tolist()}".encode())
     digest.update(f"{result.model} {result.classes}".encode())
     digest.update(json.dumps(dict(result.provenance), sort_keys=True).encode())
+    for value, volume in sorted((result.probabilities or {}).items()):
+        digest.update(f"probabilities of {value}".encode() + volume.array.tobytes())
+    for metric in result.metrics:
+        digest.update(f"{metric.name} {sorted(metric.values.items())}".encode())
     for frame in origin.frames:
         digest.update(f"{frame.instance.sop_uid} {frame.number}".encode())
     return Identity(digest.digest())

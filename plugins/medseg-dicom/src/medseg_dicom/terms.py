@@ -10,7 +10,7 @@ from pydicom.uid import UID
 from medseg.plugin import Code, Label, Result
 from medseg_dicom.identity import Identity, describe_maker, long_string
 
-_OWN_SCHEME = "99MEDSEG"
+OWN_SCHEME = "99MEDSEG"
 """The standard leaves designators that begin with 99 to whoever needs terms of his own."""
 
 
@@ -66,7 +66,7 @@ def describe_segments(result: Result, identity: Identity) -> list[SegmentDescrip
 
 
 def _own(value: str, meaning: str) -> Code:
-    return Code(scheme=_OWN_SCHEME, value=value, meaning=meaning)
+    return Code(scheme=OWN_SCHEME, value=value, meaning=meaning)
 
 
 def _concept(code: Code) -> CodedConcept:

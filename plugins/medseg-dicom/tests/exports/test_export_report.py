@@ -12,7 +12,7 @@ from medseg_dicom import export_seg
 from medseg_dicom.export_report import write
 
 from medseg.errors import VolumeError
-from medseg.plugin import Label
+from medseg.plugin import Label, MetricValues
 
 
 @pytest.fixture
@@ -119,6 +119,41 @@ def test_names_and_terms_of_any_length_and_script_are_valid(make_series, segment
     assert errors_of(path) == []
     (group,) = groups_of(path)
     assert group.finding_type.meaning.startswith("Ångström/Жук x")
+
+
+METRICS = (
+    MetricValues(name="dice", values={0: 0.99, 1: 0.912345678, 2: float("nan")}),
+    MetricValues(name="builtin:jaccard", values={1: 0.83}),
+    MetricValues(name="hausdorff-95-percentile", values={1: 2.5, 2: float("inf")}, unit="mm"),
+)
+
+
+def test_metrics_stand_beside_the_volumes_with_the_standards_codes(
+    make_series, segmented, errors_of, dcmqi, tmp_path, path
+):
+    result, _ = segmented(make_series())
+    write(replace(result, metrics=METRICS), path)
+
+    assert errors_of(path) == []
+    brain, lesion = ({m.name.meaning: m for m in group.get_measurements()} for group in groups_of(path))
+    dice = brain["Dice Similarity Coefficient"]
+    assert (dice.name.value, dice.name.scheme_designator) == ("130920", "DCM")
+    assert dice.value == 0.912346
+    assert brain["Jaccard Index"].value == 0.83
+    distance = brain["hausdorff-95-percentile"]
+    assert (distance.value, distance.unit.value) == (2.5, "mm")
+    assert distance.name == CodedConcept("hausdorff-95-per", "99MEDSEG", "hausdorff-95-percentile")
+    assert list(lesion) == ["Volume"]  # its Dice is not defined, its distance is infinite
+
+    dcmqi("tid1500reader", "--inputDICOM", path, "--outputMetadata", tmp_path / "report.json")
+    first = json.loads((tmp_path / "report.json").read_text())["Measurements"][0]
+    assert [item["quantity"]["CodeMeaning"] for item in first["measurementItems"]] == list(brain)
+
+
+def test_a_metric_in_an_unknown_unit_is_refused(make_series, segmented, path):
+    result, _ = segmented(make_series())
+    with pytest.raises(VolumeError, match="metric length is in 'furlong'; wanted 'mm', 'ml', or ''"):
+        write(replace(result, metrics=(MetricValues(name="length", values={1: 2.0}, unit="furlong"),)), path)
 
 
 def test_it_is_not_signed_by_anybody(make_series, segmented, path):

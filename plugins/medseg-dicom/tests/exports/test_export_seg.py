@@ -10,7 +10,9 @@ import pytest
 from medseg_dicom.export_seg import write
 
 from medseg.errors import ResourceError, VolumeError
+from medseg.geometry import crop
 from medseg.plugin import Label
+from medseg.volume import Volume
 
 
 @pytest.fixture
@@ -56,6 +58,68 @@ def test_dcmqi_reads_the_same_voxels_back(encoding, oblique, make_series, segmen
         np.testing.assert_allclose(index, np.rint(index), atol=1e-3)
         back[tuple(np.rint(index).astype(int).T)] = number
     assert np.array_equal(back, result.labels.array)
+
+
+def with_probabilities(result, balls):
+    """Probabilities that fall off about the balls, so that every fraction occurs."""
+    affine = result.labels.affine
+    world = np.moveaxis(np.indices(result.labels.shape), 0, -1) @ affine[:3, :3].T + affine[:3, 3]
+    values = {
+        label: 1 / (1 + np.exp(np.linalg.norm(world - centre, axis=-1) - radius))
+        for label, (centre, radius) in balls.spheres.items()
+    }
+    volumes = {
+        label: Volume(array.astype(np.float32), result.labels.affine, "image")
+        for label, array in values.items()
+    }
+    return replace(result, probabilities=volumes)
+
+
+def test_fractions_are_the_probabilities_where_the_result_carries_them(
+    oblique, make_series, segmented, check_valid, frames_of, dcmqi, tmp_path, path
+):
+    result, balls = segmented(make_series(**oblique))
+    result = with_probabilities(result, balls)
+    write(result, path, encoding="fractional")
+
+    check_valid(path, "fractional")
+    segmentation = hd.seg.segread(path)
+    assert segmentation.SegmentationFractionalType == "PROBABILITY"
+    seen = dict.fromkeys(balls.spheres, 0)
+    for number, world, values in frames_of(path):
+        centre, radius = balls.spheres[number]
+        truth = 1 / (1 + np.exp(np.linalg.norm(world - centre, axis=-1) - radius))
+        np.testing.assert_allclose(values / 255, truth, atol=0.5 / 255 + 1e-6)
+        seen[number] += np.count_nonzero(values)
+    assert seen == {
+        label: np.count_nonzero(np.rint(255 * volume.array)) for label, volume in result.probabilities.items()
+    }
+    dcmqi("segimage2itkimage", "--inputDICOM", path, "--outputDirectory", tmp_path, "--prefix", "s")
+
+
+def test_probabilities_change_nothing_but_fractions(make_series, segmented, tmp_path):
+    result, balls = segmented(make_series())
+    for kind in ("binary", "labelmap"):
+        write(result, tmp_path / "without.dcm", encoding=kind)
+        write(with_probabilities(result, balls), tmp_path / "with.dcm", encoding=kind)
+        a, b = (pydicom.dcmread(tmp_path / name).PixelData for name in ("without.dcm", "with.dcm"))
+        assert a == b
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda p: {1: p[1]}, r"no probabilities of label 2 \(lesion\)"),
+        (lambda p: {**p, 1: p[1].with_array(p[1].array * 3)}, "label 1 reach from .* to .*; wanted 0 to 1"),
+        (lambda p: {**p, 1: p[1].with_array(p[1].array * np.nan)}, "label 1 reach from nan to nan"),
+        (lambda p: {**p, 2: crop(p[2], (0, 0, 0), (5, 5, 5))[0]}, "label 2 are on another grid"),
+    ],
+)
+def test_probabilities_that_are_none_are_refused(change, sentence, make_series, segmented, path):
+    result, balls = segmented(make_series())
+    result = with_probabilities(result, balls)
+    with pytest.raises(VolumeError, match=sentence):
+        write(replace(result, probabilities=change(result.probabilities)), path, encoding="fractional")
 
 
 def test_an_empty_mask_is_valid_and_says_that_nothing_was_found(
