@@ -172,8 +172,8 @@ def _part_of(path: Path, suffixes: str = "") -> Path:
 
 def _last_change(part: Path) -> float:
     """Of a file, or of anything in a folder."""
-    inside = part.rglob("*") if part.is_dir() else ()
-    return max(found.lstat().st_mtime for found in (part, *inside))
+    inside = list(part.rglob("*")) if part.is_dir() else []
+    return max(float(found.lstat().st_mtime) for found in (part, *inside))
 
 
 def _remove(part: Path) -> None:
