@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         VolumeError,
         WeightsError,
     )
+    from medseg.evaluation.evaluate import evaluate
     from medseg.formats import known_suffixes, load, save
     from medseg.loaded import LoadedModel
     from medseg.options import Option, check_options, options_of
@@ -56,6 +57,7 @@ _HOME = {
     "check_options": "medseg.options",
     "default_registry": "medseg.registry",
     "draw": "medseg.picture",
+    "evaluate": "medseg.evaluation.evaluate",
     "find_sample": "medseg.samples",
     "known_suffixes": "medseg.formats",
     "load": "medseg.formats",
@@ -89,6 +91,7 @@ __all__ = [
     "check_options",
     "default_registry",
     "draw",
+    "evaluate",
     "find_sample",
     "known_suffixes",
     "load",

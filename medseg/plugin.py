@@ -130,11 +130,16 @@ class Metric(Component):
 
     Args:
         unit: ``""`` for a ratio, else ``"mm"`` or ``"ml"``.
-        higher_is_better: which way is good.
+        higher_is_better: which way is good; None for a quantity, of which no way is.
+        scope: ``label``, or ``map`` for a value of the whole map, returned the same under every label.
+        defined_if_empty: the value says what it says also where one side lacks the label, as a difference
+            of volumes does, so that no policy for empty masks replaces it.
     """
 
     unit: str
-    higher_is_better: bool
+    higher_is_better: bool | None
+    scope: Literal["label", "map"] = "label"
+    defined_if_empty: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

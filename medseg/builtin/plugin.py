@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from typing import Literal
 
 from medseg.builtin.losses.descriptions import LOSSES
-from medseg.plugin import Backend, Export, Format, Loss, Step, hookimpl
+from medseg.builtin.metrics.descriptions import METRICS
+from medseg.plugin import Backend, Export, Format, Loss, Metric, Step, hookimpl
 
 MEDSEG_API = 1
 
@@ -44,6 +45,12 @@ def medseg_exports() -> Iterator[Export]:
 def medseg_losses() -> tuple[Loss, ...]:
     """The losses of the surveys."""
     return LOSSES
+
+
+@hookimpl
+def medseg_metrics() -> tuple[Metric, ...]:
+    """Overlap, surfaces, volumes and pieces."""
+    return METRICS
 
 
 @hookimpl

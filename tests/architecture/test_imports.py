@@ -23,7 +23,7 @@ CHAIN = (
     ("builtin",),
     ("segmenter", "weights"),
     ("inference",),
-    ("segmentation", "loaded", "predict", "train", "evaluate", "batch"),
+    ("segmentation", "loaded", "predict", "train", "evaluation", "batch"),
     ("cli",),
 )
 

@@ -32,6 +32,7 @@ PUBLIC = [
     "check_options",
     "default_registry",
     "draw",
+    "evaluate",
     "find_sample",
     "known_suffixes",
     "load",

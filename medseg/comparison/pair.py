@@ -1,0 +1,183 @@
+"""A predicted and a true label map of one image, and what their metrics share."""
+
+import math
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import fastremap
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from medseg.comparison.counts import Counts, joint_counts, one_against_rest
+from medseg.comparison.nearest import margin
+from medseg.comparison.surfaces import Distances, Surface, surface_distances
+from medseg.errors import VolumeError
+from medseg.volume import Volume, smallest_integer_type
+
+Box = tuple[slice, ...]
+
+
+class Pair:
+    """Two label maps on one grid. What several metrics need is worked out once, when first asked for.
+
+    An axis of a single voxel has no neighbours, so that an image with one is taken as one of fewer axes.
+
+    Args:
+        predicted: label map (I, J, K).
+        truth: label map on the same grid.
+        probabilities: predicted probability in each voxel (I, J, K), by label.
+
+    Raises:
+        VolumeError: the grids differ, or one of the two is no label map.
+    """
+
+    def __init__(
+        self, predicted: Volume, truth: Volume, *, probabilities: Mapping[int, NDArray[Any]] | None = None
+    ) -> None:
+        for volume, role in ((predicted, "prediction"), (truth, "truth")):
+            if volume.kind != "labels":
+                raise VolumeError(f"the {role} is an {volume.kind}, wanted a label map: load it as one")
+        if not predicted.grid.matches(truth.grid):
+            raise VolumeError(
+                f"the grids differ: the prediction has {predicted.grid!r}, the truth {truth.grid!r}"
+                f"{_offset(predicted, truth)}; resample the prediction onto the truth's grid first"
+            )
+        self.truth_grid = truth.grid
+        self.voxel_ml = truth.voxel_ml
+        self._kept = [axis for axis, size in enumerate(truth.shape) if size > 1] or [0]
+        self.predicted, self.truth = self._squeeze(predicted.array), self._squeeze(truth.array)
+        self.probabilities = {label: self._squeeze(p) for label, p in (probabilities or {}).items()}
+
+    @cached_property
+    def labels(self) -> tuple[int, ...]:
+        """All labels of the two maps but the background, rising."""
+        return tuple(self._values[1:])
+
+    @cached_property
+    def spacing_mm(self) -> tuple[float, ...]:
+        """Voxel size along the axes that have more than one voxel.
+
+        Raises:
+            VolumeError: the axes are not at right angles, so that distances are not those along them.
+        """
+        cosines = self.truth_grid.affine[:3, :3] / np.array(self.truth_grid.spacing_mm)
+        lean = np.abs(cosines.T @ cosines - np.eye(3)).max()
+        if lean > 1e-3:
+            raise VolumeError(
+                f"the axes of the grid are not at right angles (cosine {lean:.3g}), and distances between "
+                "surfaces are for grids that are; resample both volumes to one, or choose other metrics"
+            )
+        return tuple(self.truth_grid.spacing_mm[axis] for axis in self._kept)
+
+    @cached_property
+    def diagonal_mm(self) -> float:
+        """Length of the image's diagonal: no distance in it is larger."""
+        sizes = [n * mm for n, mm in zip(self.truth_grid.shape, self.truth_grid.spacing_mm, strict=True)]
+        return math.sqrt(sum(sizes[axis] ** 2 for axis in self._kept))
+
+    @cached_property
+    def joint(self) -> NDArray[np.int64]:
+        """Confusion matrix over the background and ``labels``: rows true, columns predicted."""
+        return joint_counts(self._dense_truth, self._dense_predicted, len(self._values))
+
+    def counts(self, label: int) -> Counts:
+        """Voxels of a label; of one that neither map has, too."""
+        if label not in self._index:
+            return Counts(tp=0, fp=0, fn=0, tn=self.truth.size)
+        return one_against_rest(self.joint, self._index[label])
+
+    def masks(
+        self, label: int, *, free: int | tuple[int, ...] = 0
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Where a label is predicted and where it is true, in the box that holds both.
+
+        Args:
+            label: one that either map may lack.
+            free: voxels around the box, all False, for each axis.
+        """
+        box = self.box(label)
+        return self._mask(self.predicted, label, box, free), self._mask(self.truth, label, box, free)
+
+    def box(self, label: int) -> Box:
+        """The box that holds a label in both maps; empty for one that neither has."""
+        boxes = [found[label] for found in self._boxes if label in found]
+        if not boxes:
+            return (slice(0, 0),) * self.truth.ndim
+        return tuple(
+            slice(min(b[axis].start for b in boxes), max(b[axis].stop for b in boxes))
+            for axis in range(self.truth.ndim)
+        )
+
+    def distances(self, label: int, surface: Surface) -> Distances:
+        """Distances between the predicted and the true surface of a label."""
+        key = (label, surface)
+        if key not in self._distances:
+            free = tuple(max(1, voxels) for voxels in margin(self.spacing_mm))
+            predicted, truth = self.masks(label, free=free)
+            self._distances[key] = surface_distances(predicted, truth, self.spacing_mm, surface)
+        return self._distances[key]
+
+    @cached_property
+    def _distances(self) -> dict[tuple[int, Surface], Distances]:
+        return {}
+
+    @cached_property
+    def _values(self) -> list[int]:
+        """The background, and the labels of either map."""
+        present = {int(n) for array in (self.predicted, self.truth) for n in fastremap.unique(array)}
+        return sorted(present | {0})
+
+    @cached_property
+    def _index(self) -> dict[int, int]:
+        return {value: index for index, value in enumerate(self._values)}
+
+    @cached_property
+    def _dense_predicted(self) -> NDArray[np.integer]:
+        return self._dense(self.predicted)
+
+    @cached_property
+    def _dense_truth(self) -> NDArray[np.integer]:
+        return self._dense(self.truth)
+
+    def _dense(self, array: NDArray[Any]) -> NDArray[np.integer]:
+        """Labels as indices into ``_values``, in as few bytes as hold them."""
+        kind = smallest_integer_type(len(self._values) - 1)
+        largest = self._values[-1]
+        if largest >= 1 << 16:
+            renumbered: NDArray[np.integer] = fastremap.remap(array, self._index).astype(kind)
+            return renumbered
+        table = np.zeros(largest + 1, kind)
+        table[self._values] = np.arange(len(self._values))
+        dense: NDArray[np.integer] = table[array]
+        return dense
+
+    @cached_property
+    def _boxes(self) -> tuple[dict[int, Box], dict[int, Box]]:
+        def find(dense: NDArray[np.integer]) -> dict[int, Box]:
+            boxes = ndimage.find_objects(dense)
+            return {self._values[n]: box for n, box in enumerate(boxes, start=1) if box is not None}
+
+        return find(self._dense_predicted), find(self._dense_truth)
+
+    def _mask(
+        self, array: NDArray[Any], label: int, box: Box, free: int | tuple[int, ...]
+    ) -> NDArray[np.bool_]:
+        around = (free,) * array.ndim if isinstance(free, int) else free
+        sizes = [s.stop - s.start + 2 * f for s, f in zip(box, around, strict=True)]
+        mask = np.zeros(sizes, np.bool_)
+        inner = tuple(slice(f, n - f) for f, n in zip(around, sizes, strict=True))
+        np.equal(array[box], label, out=mask[inner])
+        return mask
+
+    def _squeeze(self, array: NDArray[Any]) -> NDArray[Any]:
+        shape = tuple(self.truth_grid.shape[axis] for axis in self._kept)
+        return array.reshape(shape)
+
+
+def _offset(predicted: Volume, truth: Volume) -> str:
+    if predicted.shape != truth.shape:
+        return ""
+    shift = np.abs(predicted.affine - truth.affine).max()
+    return f", and their affines differ by up to {shift:.4g}"

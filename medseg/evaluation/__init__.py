@@ -1,0 +1,1 @@
+"""The verb evaluate: cases, their scores, statistics, comparisons, tables and reports."""
