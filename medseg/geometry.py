@@ -25,7 +25,8 @@ def reorient(volume: Volume, orientation: str) -> tuple[Volume, Undo]:
 
     Args:
         volume: (I, J, K).
-        orientation: three letters, one of each pair L/R, P/A, I/S, such as ``"RAS"``.
+        orientation: three letters, one of each pair L/R, P/A, I/S, such as ``"RAS"``; ``"stored"``
+            leaves the axes as they are.
 
     Returns:
         The volume, and its undo.
@@ -37,6 +38,8 @@ def reorient(volume: Volume, orientation: str) -> tuple[Volume, Undo]:
         >>> turned.shape, turned.orientation, undo(turned).orientation
         ((5, 6, 4), 'ASR', 'LAS')
     """
+    if orientation == "stored":
+        return volume, _undo(volume.grid, volume.grid, lambda array: array)
     wanted = parse_orientation(orientation)
     have = nearest_axes(volume.affine)
     order = [next(a for a in range(3) if have[a][0] == world) for world, _ in wanted]

@@ -15,7 +15,7 @@ from medseg.builtin.steps import largest_piece
 from medseg.description import to_json
 from medseg.errors import ContractError
 from medseg.formats import load
-from medseg.geometry import Undo, crop, fit, reorient, resample
+from medseg.geometry import Undo, crop, reorient
 from medseg.inference.backends import Trial
 from medseg.inference.engine import Answer, Engine
 from medseg.inference.execution import Execution, repeatable
@@ -23,6 +23,7 @@ from medseg.inference.run import Run
 from medseg.measure import implausible, measure
 from medseg.options import check_options
 from medseg.plugin import Locator, Model, StepUse, WholeGrid
+from medseg.preparation import Preparation
 from medseg.progress import CancelToken, OnProgress
 from medseg.provenance import describe_environment, describe_input, peak_memory_bytes, spell_seconds
 from medseg.registry import Registered, Registry
@@ -62,7 +63,7 @@ class LoadedModel:
             execution=execution,
             registry=registry,
         )
-        self._pre = [self._step(use, "pre") for use in description.input.steps]
+        self._preparation = Preparation(description.input, lambda use: self._step(use, "pre"))
         self._post = [self._step(use, "post") for use in description.post]
 
     def segment(
@@ -113,7 +114,8 @@ class LoadedModel:
         volumes = [s if isinstance(s, Volume) else load(Path(s)) for s in sources]
         with torch.inference_mode():
             run = Run(progress=None, cancel=CancelToken())
-            prepared, grid = self._prepare([reorient(v, wanted.orientation)[0] for v in volumes], run)
+            seen, _ = self._preparation.crop([reorient(v, wanted.orientation)[0] for v in volumes])
+            prepared, grid = self._prepare(seen, run)
             return self._engine.compare(prepared, grid, patient=patient)
 
     def _labels(self, volumes: Sequence[Volume], run: Run) -> tuple[Volume, Answer]:
@@ -129,11 +131,13 @@ class LoadedModel:
                 )
             cropped = [crop(volume, start, stop) for volume in seen]
             seen, uncrop = [volume for volume, _ in cropped], cropped[0][1]
+        seen, fill = self._preparation.crop(seen)
         image, grid = self._prepare(seen, run)
         answer = self._engine.answer(image, grid, seen[0].grid, run)
         del image
         with run.stage("restore"):
-            labels = uncrop(answer.labels) if uncrop else answer.labels
+            labels = fill(answer.labels)
+            labels = uncrop(labels) if uncrop else labels
         with run.stage("finish"):
             for step in self._post:
                 labels, _ = step(labels)
@@ -175,24 +179,8 @@ class LoadedModel:
     def _prepare(self, volumes: Sequence[Volume], run: Run) -> tuple[Tensor, Grid]:
         """The network's image (C,*S) on its device, and that image's grid."""
         with run.stage("prepare"):
-            image: Tensor | None = None
-            for channel, volume in enumerate(volumes):
-                on_grid = self._on_network_grid(volume)
-                for step in self._pre:
-                    on_grid, _ = step(on_grid)
-                if image is None:
-                    image = torch.empty((len(volumes), *on_grid.shape))
-                np.copyto(image[channel].numpy(), on_grid.array, casting="unsafe")
-            assert image is not None  # the contract has at least one channel
-            return image.to(self._device), on_grid.grid
-
-    def _on_network_grid(self, volume: Volume) -> Volume:
-        wanted = self.description.input
-        if isinstance(wanted.patch, WholeGrid):
-            return fit(volume, wanted.patch.shape, interpolation=wanted.patch.interpolation)[0]
-        if wanted.spacing_mm is None:
-            return volume
-        return resample(volume, wanted.spacing_mm, interpolation=wanted.interpolation)[0]
+            image, grid = self._preparation.image(volumes)
+            return image.to(self._device), grid
 
     def _step(self, use: StepUse, stage: str) -> Any:
         name, options = use

@@ -18,11 +18,20 @@ StepUse = tuple[str, Mapping[str, Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class Channel:
-    """One input channel: its name, its DICOM modality (``CT``, ``MR``, ``PT``) and its unit."""
+    """One input channel.
+
+    Args:
+        name, modality, unit: what it is; the modality is DICOM's (``CT``, ``MR``, ``PT``).
+        steps: intensity steps on this channel, in order, before the image is resampled.
+        within: the voxels that these steps see and change: all, or those where some channel is not 0,
+            enclosed zeros included; what is outside stays as it is.
+    """
 
     name: str
     modality: str
     unit: str
+    steps: tuple[StepUse, ...] = ()
+    within: Literal["all", "nonzero"] = "all"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,12 +107,19 @@ class Input:
         channels: one for each input channel, in order.
         spacing_mm: voxel size to resample to, along i, j, k; None where a grid is fitted instead, or
             where the network takes any spacing as it comes.
-        orientation: axis codes of the array that the network sees, such as ``"RAS"``.
+        orientation: axis codes of the array that the network sees, such as ``"RAS"``; ``"stored"`` where
+            it was trained on whatever order its files had, and so gets that of the user's.
         patch: sliding windows, slices of a 2-D network, or one whole grid.
         steps: intensity steps, in order, on each channel after the geometry.
         interpolation: how the image is resampled to ``spacing_mm``.
         field_mm: the smallest field of view along i, j, k that shows all of what is to be found.
         locator: the model that says where to look, if there is one.
+        crop: ``nonzero`` where the network sees only the box around the voxels that are not 0 in some
+            channel; outside is background.
+        resampling: ``centred``: voxels of exactly ``spacing_mm`` about the same centre. ``nnunet``: as
+            ``medseg.nnunet_grid`` says: the field of view is divided into a whole number of voxels, values
+            stay in their range, and thick slices are not mixed.
+        mirror: axes along which windows may be flipped for ``--mirror``; None for all of them.
     """
 
     channels: tuple[Channel, ...]
@@ -114,6 +130,9 @@ class Input:
     interpolation: Literal["nearest", "linear", "cubic"] = "cubic"
     field_mm: Triple | None = None
     locator: Locator | None = None
+    crop: Literal["none", "nonzero"] = "none"
+    resampling: Literal["centred", "nnunet"] = "centred"
+    mirror: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,17 +194,37 @@ class Probe:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Part:
+    """A model as a part of another: what its labels become there.
+
+    Args:
+        model: its name, as a ``Locator`` names one; in a model folder also ``./NAME``, a folder in it.
+        labels: pairs of a label of the part and the label that it becomes; the others are left out.
+    """
+
+    model: str
+    labels: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Model(Component):
     """A pretrained model: an architecture by name, weights, and the contract of its input.
 
     ``architecture``, ``head`` and ``post`` name components: ``plugin:name``, or a short name that
     is looked up in the model's own plugin first.
 
+    A model may instead be made of others, its ``parts``: each segments the image by its own contract,
+    and their labels are laid over one another, later parts over earlier ones. Then ``architecture`` is
+    empty and ``weights.sha256`` is that of the parts' sha256, written one after the other.
+
     Args:
-        architecture: the network.
+        architecture: the network; empty if there are parts.
         weights: safetensors that fit it strictly.
         input: what it expects to see.
         labels: every class, background included, in the order of the output channels.
+        regions: the classes are regions that may overlap, each with a channel and a sigmoid of its own, and
+            the background has no channel; where several hold, the last of them is the label.
+        parts: the models that it is made of.
         intended_use, training_data: for the reader of the model's card.
         head: None for a network with its own last layer.
         options: the network's options.
@@ -208,3 +247,5 @@ class Model(Component):
     post: tuple[StepUse, ...] = ()
     probe: Probe | None = None
     hidden: bool = False
+    regions: bool = False
+    parts: tuple[Part, ...] = ()

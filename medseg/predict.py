@@ -94,7 +94,7 @@ def load_model(
         description.architecture,
         in_channels=len(description.input.channels)
         * (2 * patch.neighbours + 1 if isinstance(patch, Slices) else 1),
-        out_channels=len(description.labels),
+        out_channels=len(description.labels) - description.regions,  # the background has no region
         head=description.head,
         dims=2 if isinstance(patch, Slices) else 3,
         options=description.options,

@@ -1,7 +1,7 @@
 """What may stand between the windows and the network: mirrored copies, and windows seen before."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -9,15 +9,16 @@ from torch import Tensor
 Network = Callable[[Tensor], Tensor]
 
 
-def mirrored(network: Network) -> Network:
-    """The mean of a network's logits over all flips of its spatial axes, as nnU-Net averages them.
+def mirrored(network: Network, spatial: Sequence[int]) -> Network:
+    """The mean of a network's logits over all flips of some spatial axes, as nnU-Net averages them.
 
     Args:
-        network: (B,C,*S) -> (B,K,*S); it is called 2^len(S) times for each window.
+        network: (B,C,*S) -> (B,K,*S); it is called 2^len(spatial) times for each window.
+        spatial: numbers of the axes, of S.
     """
 
     def call(window: Tensor) -> Tensor:
-        axes = range(2, window.ndim)
+        axes = [2 + axis for axis in spatial]
         flips = [c for n in range(len(axes) + 1) for c in itertools.combinations(axes, n)]
         total = network(window).float()
         for flip in flips[1:]:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from medseg.errors import PluginError
+from medseg.errors import OptionError, PluginError
 from medseg.inference.backends import Backends, Choice, Trial
 from medseg.inference.calls import Network
 from medseg.inference.execution import Execution
@@ -16,7 +16,8 @@ from medseg.inference.memory import MemoryPlan, live_bytes, plan_memory
 from medseg.inference.network import LogitsOf, central_window, stream_logits
 from medseg.inference.run import Run
 from medseg.inference.slab import Slab
-from medseg.plugin import Model
+from medseg.nnunet_grid import separate_axis
+from medseg.plugin import Model, Slices
 from medseg.registry import Registry
 from medseg.segmenter import Segmenter
 from medseg.volume import Grid, Volume
@@ -65,6 +66,7 @@ class Engine:
         self._device = device
         self._execution = execution
         self._registry = registry
+        self._mirror = self._mirrored_axes() if execution.mirror else ()
         self._backends = None if execution.backend == "eager" else self._choose_among(execution.backend)
         self._ready: dict[tuple[float, ...], tuple[Network, Choice]] = {}
         self._window_bytes: int | None = None
@@ -78,7 +80,8 @@ class Engine:
             home: that the labels are wanted on: parallel, about the same centre.
             run: what reports and what cancels.
         """
-        patch = self._description.input.patch
+        wanted = self._description.input
+        patch = wanted.patch
         with run.stage("network"):
             module = LogitsOf(self._network, grid.spacing_mm, patch)
             plan = None
@@ -90,12 +93,20 @@ class Engine:
                 network,
                 image,
                 patch,
-                mirror=self._execution.mirror,
+                mirror=self._mirror,
                 on_window=lambda done, total: run.report("network", done, total),
                 cancel=run.cancel,
             )
             values = [c.value for c in self._description.labels]
-            labels = label_map(map(self._finite, slabs), grid, home, values)
+            apart = wanted.spacing_mm if wanted.resampling == "nnunet" else None
+            labels = label_map(
+                map(self._finite, slabs),
+                grid,
+                home,
+                values,
+                regions=self._description.regions,
+                nearest_axis=separate_axis(apart, home.spacing_mm) if apart else None,
+            )
         return Answer(labels=labels, plan=plan, choice=choice)
 
     def compare(self, image: Tensor, grid: Grid, *, patient: bool) -> list[Trial]:
@@ -104,6 +115,15 @@ class Engine:
         backends = self._choose_among("auto")
         module = LogitsOf(self._network, grid.spacing_mm, patch)
         return backends.compare(module, central_window(image, patch), backends.candidates(patient=patient))
+
+    def _mirrored_axes(self) -> tuple[int, ...]:
+        wanted = self._description.input
+        axes = wanted.mirror
+        if axes is None:
+            axes = (0, 1) if isinstance(wanted.patch, Slices) else (0, 1, 2)
+        if not axes:
+            raise OptionError(f"{self._name} was trained without mirroring; leave out --mirror")
+        return axes
 
     def _choose_among(self, wanted: str) -> Backends:
         identity: Mapping[str, Any] = {

@@ -12,13 +12,21 @@ from numpy.typing import NDArray
 
 from medseg.geometry import centred_positions
 from medseg.inference.slab import Slab
-from medseg.inference.upsampling import Positions, Scores, classify
+from medseg.inference.upsampling import Positions, Scores, classify, last_region
 from medseg.volume import Grid, Volume, smallest_integer_type
 
 _PIECE_VALUES = 4_000_000  # scores, and wanted voxels, that are worked on at once: some 100 MB in all
 
 
-def label_map(slabs: Iterable[Slab], grid: Grid, home: Grid, values: Sequence[int]) -> Volume:
+def label_map(
+    slabs: Iterable[Slab],
+    grid: Grid,
+    home: Grid,
+    values: Sequence[int],
+    *,
+    regions: bool = False,
+    nearest_axis: int | None = None,
+) -> Volume:
     """Interpolate the logits linearly to the wanted grid and take the largest.
 
     Equal to interpolating every class in full and taking argmax; on a tie the first class wins.
@@ -30,6 +38,9 @@ def label_map(slabs: Iterable[Slab], grid: Grid, home: Grid, values: Sequence[in
         home: the grid that the labels are wanted on: parallel to ``grid`` and about the same centre,
             as ``resample`` and ``fit`` make them.
         values: label of each class, in the order of the channels; background first.
+        regions: each channel is a region of its own above 0, the first of them that of ``values[1]``;
+            the last that holds is the label.
+        nearest_axis: the axis along which the nearest logits are taken instead.
 
     Returns:
         Labels on the wanted grid.
@@ -38,23 +49,26 @@ def label_map(slabs: Iterable[Slab], grid: Grid, home: Grid, values: Sequence[in
     table = np.asarray(values, kind)
     positions = centred_positions(home.shape, grid.shape, np.divide(home.spacing_mm, grid.spacing_mm))
     inside = [np.clip(p, 0, n - 1) for p, n in zip(positions, grid.shape, strict=True)]
+    if nearest_axis is not None:
+        inside[nearest_axis] = np.floor(inside[nearest_axis] + 0.5).clip(0, grid.shape[nearest_axis] - 1)
     labels = np.empty(home.shape, kind)
     done = 0
-    for axis, start, scores in _pieces(slabs, _rows_at_once(inside, grid, len(values))):
+    for axis, start, scores in _pieces(slabs, _rows_at_once(inside, grid, len(values)), regions=regions):
         along, across = inside[axis], [p for n, p in enumerate(inside) if n != axis]
         # A row between two pieces needs both, so a piece begins with the last row of the one before.
         end = int(np.searchsorted(along, start + scores.shape[1] - 1, side="right"))
         wanted: Positions = (along[done:end] - start, across[0], across[1])
-        np.moveaxis(labels, axis, 0)[done:end] = table[classify(scores, wanted)]
+        found = last_region(scores, wanted) if regions else classify(scores, wanted)
+        np.moveaxis(labels, axis, 0)[done:end] = table[found]
         done = end
     return Volume(labels, home.affine, kind="labels")
 
 
-def _pieces(slabs: Iterable[Slab], rows: int) -> Iterator[tuple[int, int, Scores]]:
+def _pieces(slabs: Iterable[Slab], rows: int, *, regions: bool) -> Iterator[tuple[int, int, Scores]]:
     """Slabs cut into pieces of a few rows, each with the row before it: axis, first row, scores."""
     before: NDArray[Any] | None = None
     for slab in slabs:
-        scores = _decisive(slab)
+        scores = _decisive(slab, regions=regions)
         for cut in range(0, scores.shape[1], rows):
             piece = scores[:, cut : cut + rows]
             start = slab.start + cut
@@ -64,10 +78,10 @@ def _pieces(slabs: Iterable[Slab], rows: int) -> Iterator[tuple[int, int, Scores
             yield slab.axis, start, piece
 
 
-def _decisive(slab: Slab) -> Scores:
+def _decisive(slab: Slab, *, regions: bool) -> Scores:
     """The slab's axis first; of two classes only the lead of the second, whose sign decides."""
     logits = slab.logits.float()
-    if len(logits) == 2:
+    if len(logits) == 2 and not regions:
         logits = logits[1:] - logits[:1]
     return np.moveaxis(logits.cpu().numpy(), slab.axis + 1, 1)
 

@@ -46,7 +46,7 @@ def stream_logits(
     image: Tensor,
     patch: Windows | Slices | WholeGrid,
     *,
-    mirror: bool = False,
+    mirror: Sequence[int] = (),
     on_window: Callable[[int, int], None] | None = None,
     cancel: CancelToken | None = None,
 ) -> Iterator[Slab]:
@@ -58,7 +58,7 @@ def stream_logits(
         network: (1,C,*window) -> logits (1,K,*window).
         image: (C,I,J,K), prepared as the contract says.
         patch: windows, slices, or the whole image at once.
-        mirror: average over all flips of a window.
+        mirror: spatial axes; average over all flips of a window along them.
         on_window: called with (done, total) after each window or slice.
         cancel: checked before each window or slice.
 
@@ -71,7 +71,7 @@ def stream_logits(
         with torch.autocast("cuda", dtype=torch.float16, enabled=window.is_cuda):
             return network(window)
 
-    seen = constants_once(mirrored(call) if mirror else call)
+    seen = constants_once(mirrored(call, mirror) if mirror else call)
     with _memory_errors(image.device):
         if isinstance(patch, Slices):
             yield from slide_slices(seen, image, patch, on_window=on_window, cancel=cancel)

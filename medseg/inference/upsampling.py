@@ -55,6 +55,23 @@ def classify(scores: Scores, positions: Positions) -> Classes:
     return result.reshape(least.shape)
 
 
+def last_region(scores: Scores, positions: Positions) -> Classes:
+    """The last of the regions, each above 0 by itself, that hold at each point; counted from 1, 0 for none.
+
+    Args:
+        scores: (K,I,J,K'), one channel a region.
+        positions: as for ``classify``.
+    """
+    result: Classes | None = None
+    for number in range(len(scores)):
+        holds = classify(scores[number : number + 1], positions)
+        if result is None:
+            result = np.zeros(holds.shape, np.min_scalar_type(len(scores)))
+        result[holds > 0] = number + 1
+    assert result is not None  # there is at least one region
+    return result
+
+
 class _Boundary:
     """Points whose surroundings disagree: the voxels around each, and the weights of these."""
 

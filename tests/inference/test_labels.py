@@ -13,13 +13,13 @@ from medseg.volume import Volume
 HOME = Volume(np.zeros((20, 18, 15), np.float32), np.diag([1.0, 1.1, 2.0, 1]))
 
 
-def label_map(logits, grid, home, values, *, axis=0, rows=1000):
+def label_map(logits, grid, home, values, *, axis=0, rows=1000, **how):
     """The labels of logits that come in slabs of some rows along an axis."""
     slabs = (
         Slab(logits=part, axis=axis, start=n * rows)
         for n, part in enumerate(logits.split(rows, dim=axis + 1))
     )
-    return label_map_of_slabs(slabs, grid, home, values)
+    return label_map_of_slabs(slabs, grid, home, values, **how)
 
 
 def logits_on(shape, classes, seed=0):
@@ -102,3 +102,27 @@ def test_how_the_rows_come_in_changes_no_label(axis, rows, monkeypatch):
     found = label_map(scores, grid, HOME.grid, range(4), axis=axis, rows=rows)
 
     np.testing.assert_array_equal(found.array, whole.array)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_regions_are_painted_over_one_another_and_the_background_has_no_channel(axis):
+    scores, grid, _ = logits_on((8, 9, 7), 3)
+    expected = np.zeros(HOME.shape, np.int64)
+    for number, value in enumerate((4, 9, 2)):
+        lead = label_map(scores[number : number + 1], grid, HOME.grid, (0, 1))
+        expected[lead.array == 1] = value
+    found = label_map(scores, grid, HOME.grid, (0, 4, 9, 2), axis=axis, rows=3, regions=True)
+    np.testing.assert_array_equal(found.array, expected)
+    assert set(np.unique(found.array)) == {0, 2, 4, 9}
+
+
+@pytest.mark.parametrize(("axis", "apart"), [(0, 0), (1, 0), (2, 2), (0, 1)])
+def test_along_one_axis_the_nearest_logits_may_be_taken(axis, apart):
+    shape = list(HOME.shape)
+    shape[apart] = 6
+    scores, grid, _ = logits_on(tuple(shape), 3)
+    count = HOME.shape[apart]
+    pick = np.floor((np.arange(count) + 0.5) * 6 / count).astype(int)
+    expected = scores.numpy().argmax(0).take(pick, apart)
+    found = label_map(scores, grid, HOME.grid, (0, 1, 2), axis=axis, rows=4, nearest_axis=apart)
+    np.testing.assert_array_equal(found.array, expected)

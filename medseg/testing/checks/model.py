@@ -81,7 +81,8 @@ def check_input_is_possible(subject: Subject) -> None:
     """Orientation, spacing, patch and channels can be met by a volume."""
     wanted = _model(subject).input
     try:
-        parse_orientation(wanted.orientation)
+        if wanted.orientation != "stored":
+            parse_orientation(wanted.orientation)
     except (MedsegError, ValueError) as error:
         raise BrokenPromiseError(f"{error}. Correct the contract's orientation") from error
     spacing = wanted.spacing_mm

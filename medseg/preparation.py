@@ -1,0 +1,96 @@
+"""From volumes to the network's image: what a contract's input says about geometry and intensities."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+
+from medseg.errors import ContractError
+from medseg.geometry import Undo, crop, fit, resample
+from medseg.nnunet_grid import resample_nnunet
+from medseg.plugin import Channel, Input, StepUse, WholeGrid
+from medseg.volume import Grid, Volume
+
+StepCall = Callable[[Volume], tuple[Volume, Undo]]
+
+
+class Preparation:
+    """Makes the image of one contract.
+
+    Args:
+        wanted: the contract's input.
+        step: makes a step from its name and options.
+    """
+
+    def __init__(self, wanted: Input, step: Callable[[StepUse], StepCall]) -> None:
+        self._wanted = wanted
+        self._steps = [step(use) for use in wanted.steps]
+        self._channel_steps = [[step(use) for use in channel.steps] for channel in wanted.channels]
+
+    def crop(self, volumes: Sequence[Volume]) -> tuple[list[Volume], Undo]:
+        """The part of the volumes that the network is to see, and the way back, which fills with 0."""
+        if self._wanted.crop == "none":
+            return list(volumes), lambda processed: processed
+        boxes = ndimage.find_objects(_nonzero(volumes))
+        if not boxes:
+            raise ContractError("the part of the image that the model is to see is 0 everywhere")
+        start, stop = [part.start for part in boxes[0]], [part.stop for part in boxes[0]]
+        cropped = [crop(volume, start, stop) for volume in volumes]
+        return [volume for volume, _ in cropped], cropped[0][1]
+
+    def image(self, volumes: Sequence[Volume]) -> tuple[Tensor, Grid]:
+        """The network's image (C,I,J,K) float32, and its grid."""
+        mask = _nonzero(volumes) > 0 if any(c.within == "nonzero" for c in self._wanted.channels) else None
+        image: Tensor | None = None
+        for number, (channel, volume) in enumerate(zip(self._wanted.channels, volumes, strict=True)):
+            on_grid = self._resampled(_changed(volume, channel, self._channel_steps[number], mask))
+            for step in self._steps:
+                on_grid, _ = step(on_grid)
+            if image is None:
+                image = torch.empty((len(volumes), *on_grid.shape))
+            np.copyto(image[number].numpy(), on_grid.array, casting="unsafe")
+        assert image is not None  # the contract has at least one channel
+        return image, on_grid.grid
+
+    def _resampled(self, volume: Volume) -> Volume:
+        wanted = self._wanted
+        if isinstance(wanted.patch, WholeGrid):
+            return fit(volume, wanted.patch.shape, interpolation=wanted.patch.interpolation)[0]
+        if wanted.spacing_mm is None:
+            return volume
+        if wanted.resampling == "nnunet":
+            return resample_nnunet(volume, wanted.spacing_mm, interpolation=wanted.interpolation)
+        return resample(volume, wanted.spacing_mm, interpolation=wanted.interpolation)[0]
+
+
+def _changed(
+    volume: Volume, channel: Channel, steps: Sequence[StepCall], mask: NDArray[np.bool_] | None
+) -> Volume:
+    """The channel after its own steps."""
+    if not steps:
+        return volume
+    if channel.within == "all" or mask is None:
+        for step in steps:
+            volume, _ = step(volume)
+        return volume
+    # Intensity steps know no neighbours, so the voxels inside may stand in a row for them.
+    inside = Volume(volume.array[mask].reshape(-1, 1, 1), np.eye(4))
+    for step in steps:
+        inside, _ = step(inside)
+    values = volume.array.astype(inside.array.dtype)
+    values[mask] = inside.array.reshape(-1)
+    return volume.with_array(values, kind="image")
+
+
+def _nonzero(volumes: Sequence[Volume]) -> NDArray[np.uint8]:
+    """1 where some channel is not 0, and in what such voxels enclose by their faces."""
+    mask = volumes[0].array != 0
+    for volume in volumes[1:]:
+        mask |= volume.array != 0
+    padded = np.pad(~mask, 1, constant_values=True)
+    pieces, _ = ndimage.label(padded)
+    outside = pieces == pieces[0, 0, 0]
+    return np.asarray(~outside[1:-1, 1:-1, 1:-1], np.uint8)
