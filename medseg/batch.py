@@ -204,7 +204,7 @@ def run_cases(
         if case.problem:
             yield Outcome(case=case, refusal=case.problem)
             continue
-        files = result_files(case.target, exports=exports, picture=picture)
+        files = result_files(case.target, exports=exports, picture=picture, maps=model.map_names)
         standing = [] if overwrite else [path for path in files if path.exists()]
         if standing:
             yield Outcome(case=case, refusal=f"{standing[0]} exists; use --overwrite to replace it")

@@ -19,6 +19,7 @@ from medseg.geometry import Undo, crop, reorient
 from medseg.inference.backends import Trial
 from medseg.inference.engine import Answer, Engine
 from medseg.inference.execution import Execution, repeatable
+from medseg.inference.mapped import let_go, mapped_zeros
 from medseg.inference.run import Run
 from medseg.measure import implausible, measure
 from medseg.options import check_options
@@ -32,6 +33,9 @@ from medseg.segmenter import Segmenter
 from medseg.volume import Grid, Volume
 
 Source = Volume | str | PathLike[str]
+
+
+_ENTROPY = -1  # in place of a label's value
 
 
 class LoadedModel:
@@ -66,6 +70,13 @@ class LoadedModel:
         self._preparation = Preparation(description.input, lambda use: self._step(use, "pre"))
         self._post = [self._step(use, "post") for use in description.post]
 
+    @property
+    def map_names(self) -> tuple[str, ...]:
+        """The names in ``Segmentation.maps`` of what this model will say; none without probabilities."""
+        if not self._execution.probabilities:
+            return ()
+        return (*(f"probability_{label.value}" for label in self.description.labels[1:]), "entropy")
+
     def segment(
         self,
         image: Source | Sequence[Source],
@@ -85,7 +96,7 @@ class LoadedModel:
         if refused:
             raise ContractError(f"model {self.name} cannot use this input. " + ". ".join(refused))
         with torch.inference_mode(), repeatable(self._execution.deterministic):
-            labels, answer = self._labels(volumes, run)
+            labels, maps, answer = self._labels(volumes, run)
         measures = measure(labels, self.description.labels)
         forced = (f"forced: {p}" if p.severity == "force" else str(p) for p in problems)
         warnings = (*forced, *implausible(measures))
@@ -93,6 +104,8 @@ class LoadedModel:
             labels=labels,
             classes=self.description.labels,
             warnings=warnings,
+            probabilities={v: map_ for v, map_ in maps.items() if v != _ENTROPY} if maps else None,
+            entropy=maps.get(_ENTROPY),
             provenance=self._provenance(volumes, run, answer, warnings),
         )
 
@@ -118,7 +131,7 @@ class LoadedModel:
             prepared, grid = self._prepare(seen, run)
             return self._engine.compare(prepared, grid, patient=patient)
 
-    def _labels(self, volumes: Sequence[Volume], run: Run) -> tuple[Volume, Answer]:
+    def _labels(self, volumes: Sequence[Volume], run: Run) -> tuple[Volume, dict[int, Volume], Answer]:
         orientation = self.description.input.orientation
         turned = [reorient(volume, orientation) for volume in volumes]
         seen, turn_back = [volume for volume, _ in turned], turned[0][1]
@@ -133,15 +146,18 @@ class LoadedModel:
             seen, uncrop = [volume for volume, _ in cropped], cropped[0][1]
         seen, fill = self._preparation.crop(seen)
         image, grid = self._prepare(seen, run)
-        answer = self._engine.answer(image, grid, seen[0].grid, run)
+        home = seen[0].grid
+        answer = self._engine.answer(image, grid, home, run, maps=self._execution.probabilities)
         del image
         with run.stage("restore"):
             labels = fill(answer.labels)
             labels = uncrop(labels) if uncrop else labels
+            undos = [fill, *([uncrop] if uncrop else [])]
+            maps = {value: turn_back(_on_disk(map_, undos)) for value, map_ in _volumes(answer, home)}
         with run.stage("finish"):
             for step in self._post:
                 labels, _ = step(labels)
-            return turn_back(labels), answer
+            return turn_back(labels), maps, answer
 
     def box(
         self, volumes: Sequence[Volume], locator: Locator, run: Run
@@ -215,3 +231,24 @@ class LoadedModel:
             "predicted_memory_bytes": answer.plan.as_json() if answer.plan else None,
             "intended_use": self.description.intended_use,
         }
+
+
+def _volumes(answer: Answer, grid: Grid) -> list[tuple[int, Volume]]:
+    """The maps of an answer as volumes, the entropy last."""
+    if answer.maps is None:
+        return []
+    arrays = {**answer.maps.of_label, _ENTROPY: answer.maps.entropy}
+    return [(value, Volume(array, grid.affine)) for value, array in arrays.items()]
+
+
+def _on_disk(volume: Volume, undos: Sequence[Undo]) -> Volume:
+    """A mapped volume after undos, mapped again if they made it larger: one at a time is in memory."""
+    whole = volume
+    for undo in undos:
+        whole = undo(whole)
+    if whole.shape == volume.shape:
+        return whole
+    array = mapped_zeros(whole.shape, whole.array.dtype)
+    array[...] = whole.array
+    let_go(array)
+    return whole.with_array(array)

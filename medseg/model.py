@@ -62,6 +62,7 @@ class Slices:
             (2 * neighbours + 1) input channels for each channel of the image.
         overlap: fraction of a window shared with the next, 0 <= overlap < 1.
         blend: weight of a window's pixels in the sum.
+        placement: where windows go and how a Gaussian is cut off: as in MONAI or as in nnU-Net.
     """
 
     axis: Literal[0, 1, 2]
@@ -69,6 +70,7 @@ class Slices:
     neighbours: int = 0
     overlap: float = 0.5
     blend: Literal["gaussian", "constant"] = "gaussian"
+    placement: Literal["monai", "nnunet"] = "monai"
 
 
 @dataclass(frozen=True, kw_only=True)

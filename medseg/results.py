@@ -52,16 +52,24 @@ def find_exports(wanted: Sequence[str], *, registry: Registry | None = None) -> 
     return chosen
 
 
-def result_files(target: Path, *, exports: Sequence[ChosenExport] = (), picture: bool = False) -> list[Path]:
+def result_files(
+    target: Path,
+    *,
+    exports: Sequence[ChosenExport] = (),
+    picture: bool = False,
+    maps: Sequence[str] = (),
+) -> list[Path]:
     """The files of a result, in the order in which they appear; the label map is the last.
 
     Args:
         target: of the label map; the others have its stem.
         exports: from ``find_exports``.
         picture: whether there is one.
+        maps: names of the maps that go with it, from ``LoadedModel.map_names``.
     """
     stem = stem_of(target.name, known_suffixes(default_registry()))
     suffixes = [".json", *([".png"] if picture else []), *(export.suffix for export in exports)]
+    suffixes += [f"_{name}.nii.gz" for name in maps]
     return [*(target.with_name(stem + suffix) for suffix in suffixes), target]
 
 
@@ -112,8 +120,9 @@ def write_result(
         title = ", ".join(measure.label.name for measure in segmentation.measures[:3])
         writers.append(partial(draw, image, segmentation, title=title))
     writers += [partial(export.write, result) for export in exports]
+    writers += [partial(save, map_) for map_ in segmentation.maps.values()]
     writers.append(partial(save, segmentation.labels))
-    files = result_files(target, exports=exports, picture=picture)
+    files = result_files(target, exports=exports, picture=picture, maps=list(segmentation.maps))
     write_together(list(zip(files, writers, strict=True)))
     return files
 

@@ -18,7 +18,11 @@ class Segmentation:
         classes: the meaning of each value.
         provenance: JSON-able record of model, weights, versions, settings, input hash and times.
         warnings: what did not fit the contract but did not stop the run.
-        probabilities: by label value, 0 to 1, on the grid of the labels; None if they were not kept.
+        probabilities: by label value, float32 maps from 0 to 1 on the labels' grid, None if they were
+            not asked for: of every label but the background, whose probability is what is left of 1;
+            or of every region, if they overlap. Their values are on the disk and are read as they are used.
+        entropy: Shannon's, of the labels' probabilities at each voxel, as a fraction of the largest
+            possible: 0 where the model is certain, 1 where every label is as likely.
     """
 
     labels: Volume
@@ -26,6 +30,13 @@ class Segmentation:
     provenance: Mapping[str, Any] = field(repr=False)
     warnings: tuple[str, ...] = ()
     probabilities: Mapping[int, Volume] | None = field(default=None, repr=False)
+    entropy: Volume | None = field(default=None, repr=False)
+
+    @property
+    def maps(self) -> dict[str, Volume]:
+        """The maps by the names that files of them get: ``probability_1``, ..., ``entropy``."""
+        named = {f"probability_{value}": map_ for value, map_ in (self.probabilities or {}).items()}
+        return named | ({"entropy": self.entropy} if self.entropy else {})
 
     @property
     def measures(self) -> tuple[Measure, ...]:

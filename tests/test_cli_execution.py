@@ -68,3 +68,17 @@ def test_too_little_memory_ends_with_the_environments_status_and_writes_nothing(
     assert (
         run("segment", head, "-m", "tiny:bright", "-o", tmp_path / "m.nii", "--max-ram", "x").exit_code == 2
     )
+
+
+def test_probabilities_are_files_beside_the_labels_and_are_not_overwritten(run, head, tmp_path):
+    arguments = ("segment", head, "-m", "tiny:bright", "-o", tmp_path / "mask.nii", "--probabilities")
+    assert run(*arguments).exit_code == 0
+    labels = load(tmp_path / "mask.nii", kind="labels")
+    likely, entropy = (load(tmp_path / f"mask_{name}.nii.gz").array for name in ("probability_1", "entropy"))
+    np.testing.assert_array_equal(likely > 0.5, labels.array == 1)
+    assert 0 <= entropy.min() <= entropy.max() <= 1
+    (tmp_path / "mask.nii").unlink()
+    (tmp_path / "mask.json").unlink()
+    again = run(*arguments)
+    assert again.exit_code == 1
+    assert "mask_probability_1.nii.gz exists" in again.stderr

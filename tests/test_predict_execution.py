@@ -43,6 +43,24 @@ def test_a_result_says_how_it_was_run_and_what_memory_was_predicted(run):
         "backend": "eager",
         "mirror": False,
         "deterministic": False,
+        "probabilities": False,
         "max_ram": None,
     }
     assert record["predicted_memory_bytes"]["peak"] > record["predicted_memory_bytes"]["before"]
+
+
+def test_probabilities_are_those_of_the_network_and_their_entropy(run):
+    """The tiny network's second logit is the voxel less 100.5, its first is 0."""
+    result = run(probabilities=True)
+    values = np.random.default_rng(0).uniform(0, 200, (18, 20, 17)).astype(np.float32)
+    p = 1 / (1 + np.exp(100.5 - values.astype(np.float64)))
+    assert list(result.probabilities) == [1]
+    np.testing.assert_allclose(result.probabilities[1].array, p, atol=1e-5)
+    assert result.probabilities[1].grid.matches(result.labels.grid)
+    np.testing.assert_array_equal(result.labels.array == 1, result.probabilities[1].array > 0.5)
+    expected = -(p * np.log2(p) + (1 - p) * np.log2(np.maximum(1 - p, 1e-300)))
+    np.testing.assert_allclose(result.entropy.array, expected, atol=1e-5)
+
+
+def test_without_being_asked_there_are_no_probabilities(run):
+    assert (run().probabilities, run().entropy) == (None, None)

@@ -102,7 +102,12 @@ def _cases(inputs: Sequence[Path], channel_pairs: Sequence[str], model: str, out
     help="How the network is run: a backend's name, or auto for the fastest that agrees with eager on a "
     "window of the input. The choice is remembered; see: medseg bench.",
 )
-@click.option("--mirror", is_flag=True, help="Average over all flips: eight times the work.")
+@click.option("--mirror", is_flag=True, help="Average over the flips that the model was trained with.")
+@click.option(
+    "--probabilities",
+    is_flag=True,
+    help="Also write a map of probability for each label, and their entropy, as NIfTI.",
+)
 @click.option("--deterministic", is_flag=True, help="The same bytes run after run, also on a GPU.")
 @click.option("--max-ram", metavar="SIZE", help="Refuse what is predicted to need more, such as 4GiB.")
 @click.option("--force", is_flag=True, help="Run on another modality than the model's; it is recorded.")
@@ -120,6 +125,7 @@ def segment(
     picture: bool,
     backend: str,
     mirror: bool,
+    probabilities: bool,
     deterministic: bool,
     max_ram: str | None,
     force: bool,
@@ -153,6 +159,7 @@ def segment(
     execution = Execution(
         backend=backend,
         mirror=mirror,
+        probabilities=probabilities,
         deterministic=deterministic,
         max_ram=parse_bytes(max_ram) if max_ram else None,
     )

@@ -14,6 +14,7 @@ from medseg.inference.execution import Execution
 from medseg.inference.labels import label_map
 from medseg.inference.memory import MemoryPlan, live_bytes, plan_memory
 from medseg.inference.network import LogitsOf, central_window, stream_logits
+from medseg.inference.probabilities import ProbabilityMaps
 from medseg.inference.run import Run
 from medseg.inference.slab import Slab
 from medseg.nnunet_grid import separate_axis
@@ -29,11 +30,13 @@ class Answer:
 
     Args:
         labels: on the grid that was wanted.
+        maps: probabilities, if they were wanted.
         plan: memory that was predicted, where it is.
         choice: the backend that was taken, unless it is torch as it is.
     """
 
     labels: Volume
+    maps: ProbabilityMaps | None
     plan: MemoryPlan | None
     choice: Choice | None
 
@@ -71,7 +74,7 @@ class Engine:
         self._ready: dict[tuple[float, ...], tuple[Network, Choice]] = {}
         self._window_bytes: int | None = None
 
-    def answer(self, image: Tensor, grid: Grid, home: Grid, run: Run) -> Answer:
+    def answer(self, image: Tensor, grid: Grid, home: Grid, run: Run, *, maps: bool = False) -> Answer:
         """What the network says of an image on its own grid, as labels on another.
 
         Args:
@@ -79,6 +82,7 @@ class Engine:
             grid: of the image.
             home: that the labels are wanted on: parallel, about the same centre.
             run: what reports and what cancels.
+            maps: probabilities too.
         """
         wanted = self._description.input
         patch = wanted.patch
@@ -99,15 +103,18 @@ class Engine:
             )
             values = [c.value for c in self._description.labels]
             apart = wanted.spacing_mm if wanted.resampling == "nnunet" else None
+            regions = self._description.regions
+            kept = ProbabilityMaps(home.shape, values, regions=regions) if maps else None
             labels = label_map(
                 map(self._finite, slabs),
                 grid,
                 home,
                 values,
-                regions=self._description.regions,
+                regions=regions,
                 nearest_axis=separate_axis(apart, home.spacing_mm) if apart else None,
+                maps=kept,
             )
-        return Answer(labels=labels, plan=plan, choice=choice)
+        return Answer(labels=labels, maps=kept, plan=plan, choice=choice)
 
     def compare(self, image: Tensor, grid: Grid, *, patient: bool) -> list[Trial]:
         """Time every backend on the middle window of an image (C,I,J,K) against torch."""
@@ -141,7 +148,7 @@ class Engine:
             self._window_bytes,
             patch,
             channels=len(image),
-            classes=len(self._description.labels),
+            classes=len(self._description.labels) - self._description.regions,
             grid=grid,
             home=home,
         )

@@ -15,8 +15,10 @@ class Execution:
 
     Args:
         backend: a backend's name, or ``auto`` for the fastest that agrees with torch on a window.
-        mirror: average over all flips of each window: eight times the work in 3-D.
+        mirror: average over all flips of each window along the axes that the model was trained with:
+            up to eight times the work in 3-D.
         deterministic: the same bytes on the same machine, run after run, where a GPU would not.
+        probabilities: also keep the probability of each label, and their entropy, on the disk.
         max_ram: bytes that the process may use; a run that is predicted to need more is refused.
 
     Raises:
@@ -26,6 +28,7 @@ class Execution:
     backend: str = "eager"
     mirror: bool = False
     deterministic: bool = False
+    probabilities: bool = False
     max_ram: int | None = None
 
     def __post_init__(self) -> None:

@@ -9,8 +9,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from medseg.geometry import centred_positions
+from medseg.inference.mapped import let_go
+from medseg.inference.probabilities import ProbabilityMaps
 from medseg.inference.slab import Slab
 from medseg.inference.upsampling import Positions, Scores, classify, last_region
 from medseg.volume import Grid, Volume, smallest_integer_type
@@ -26,6 +29,8 @@ def label_map(
     *,
     regions: bool = False,
     nearest_axis: int | None = None,
+    maps: ProbabilityMaps | None = None,
+    out: NDArray[Any] | None = None,
 ) -> Volume:
     """Interpolate the logits linearly to the wanted grid and take the largest.
 
@@ -41,6 +46,8 @@ def label_map(
         regions: each channel is a region of its own above 0, the first of them that of ``values[1]``;
             the last that holds is the label.
         nearest_axis: the axis along which the nearest logits are taken instead.
+        maps: takes the probabilities too, on the wanted grid.
+        out: zeros of the wanted shape to write the labels to, such as a mapped array; new, if None.
 
     Returns:
         Labels on the wanted grid.
@@ -51,7 +58,7 @@ def label_map(
     inside = [np.clip(p, 0, n - 1) for p, n in zip(positions, grid.shape, strict=True)]
     if nearest_axis is not None:
         inside[nearest_axis] = np.floor(inside[nearest_axis] + 0.5).clip(0, grid.shape[nearest_axis] - 1)
-    labels = np.empty(home.shape, kind)
+    labels = np.empty(home.shape, kind) if out is None else out
     done = 0
     for axis, start, scores in _pieces(slabs, _rows_at_once(inside, grid, len(values)), regions=regions):
         along, across = inside[axis], [p for n, p in enumerate(inside) if n != axis]
@@ -60,6 +67,9 @@ def label_map(
         wanted: Positions = (along[done:end] - start, across[0], across[1])
         found = last_region(scores, wanted) if regions else classify(scores, wanted)
         np.moveaxis(labels, axis, 0)[done:end] = table[found]
+        let_go(labels)
+        if maps:
+            maps.take(scores, wanted, axis, done)
         done = end
     return Volume(labels, home.affine, kind="labels")
 
@@ -68,9 +78,10 @@ def _pieces(slabs: Iterable[Slab], rows: int, *, regions: bool) -> Iterator[tupl
     """Slabs cut into pieces of a few rows, each with the row before it: axis, first row, scores."""
     before: NDArray[Any] | None = None
     for slab in slabs:
-        scores = _decisive(slab, regions=regions)
-        for cut in range(0, scores.shape[1], rows):
-            piece = scores[:, cut : cut + rows]
+        along = slab.axis + 1
+        for cut in range(0, slab.logits.shape[along], rows):
+            logits = slab.logits.narrow(along, cut, min(rows, slab.logits.shape[along] - cut))
+            piece = _decisive(logits, slab.axis, regions=regions)
             start = slab.start + cut
             if before is not None:
                 piece, start = np.concatenate([before, piece], axis=1), start - 1
@@ -78,12 +89,12 @@ def _pieces(slabs: Iterable[Slab], rows: int, *, regions: bool) -> Iterator[tupl
             yield slab.axis, start, piece
 
 
-def _decisive(slab: Slab, *, regions: bool) -> Scores:
-    """The slab's axis first; of two classes only the lead of the second, whose sign decides."""
-    logits = slab.logits.float()
+def _decisive(logits: Tensor, axis: int, *, regions: bool) -> Scores:
+    """The slabs' axis first; of two classes only the lead of the second, whose sign decides."""
+    logits = logits.float()
     if len(logits) == 2 and not regions:
         logits = logits[1:] - logits[:1]
-    return np.moveaxis(logits.cpu().numpy(), slab.axis + 1, 1)
+    return np.moveaxis(logits.cpu().numpy(), axis + 1, 1)
 
 
 def _rows_at_once(inside: Sequence[NDArray[np.float64]], grid: Grid, classes: int) -> int:

@@ -36,7 +36,9 @@ def slide_slices(
         Slabs (K, I, J, K) float32 with one row on the slices' axis, on the image's device.
     """
     along = slices.axis + 1
-    windows = Windows(size=slices.size, overlap=slices.overlap, blend=slices.blend)
+    windows = Windows(
+        size=slices.size, overlap=slices.overlap, blend=slices.blend, placement=slices.placement
+    )
     count = image.shape[along]
     for n in range(count):
         if cancel:

@@ -23,6 +23,12 @@ def test_mirroring_averages_over_all_eight_flips_each_turned_back(net):
     assert torch.allclose(mirrored(net, (0, 1, 2))(window), torch.stack(answers).mean(0), atol=1e-6)
 
 
+def test_mirroring_turns_only_the_axes_that_are_named(net):
+    window = torch.randn(1, 2, 5, 6, 7)
+    expected = sum(net(window.flip(axes)).flip(axes) for axes in ([], [2], [4], [2, 4])) / 4
+    assert torch.allclose(mirrored(net, (0, 2))(window), expected, atol=1e-6)
+
+
 def test_a_mirrored_answer_does_not_depend_on_the_direction_of_an_axis(net):
     window, call = torch.randn(1, 2, 5, 6, 7), mirrored(net, (0, 1, 2))
     assert torch.allclose(call(window.flip(2)), call(window).flip(2), atol=1e-6)

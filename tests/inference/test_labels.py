@@ -6,7 +6,10 @@ import torch
 
 from medseg.geometry import fit, resample
 from medseg.inference import labels as labels_module
+from medseg.inference import probabilities as probabilities_module
 from medseg.inference.labels import label_map as label_map_of_slabs
+from medseg.inference.mapped import mapped_zeros
+from medseg.inference.probabilities import ProbabilityMaps
 from medseg.inference.slab import Slab
 from medseg.volume import Volume
 
@@ -126,3 +129,33 @@ def test_along_one_axis_the_nearest_logits_may_be_taken(axis, apart):
     expected = scores.numpy().argmax(0).take(pick, apart)
     found = label_map(scores, grid, HOME.grid, (0, 1, 2), axis=axis, rows=4, nearest_axis=apart)
     np.testing.assert_array_equal(found.array, expected)
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+@pytest.mark.parametrize("regions", [False, True])
+@pytest.mark.parametrize(("axis", "rows"), [(0, 1000), (2, 2)])
+def test_probabilities_are_those_of_all_logits_resampled(classes, regions, axis, rows, monkeypatch):
+    monkeypatch.setattr(probabilities_module, "_VALUES", 2000)  # several steps
+    scores, grid, bring_back = logits_on((8, 9, 7), classes)
+    full = torch.from_numpy(all_brought_back(scores, grid, bring_back)).double()
+    p = full.sigmoid() if regions else full.softmax(dim=0)
+    values = tuple(range(classes + regions))
+    maps = ProbabilityMaps(HOME.shape, values, regions=regions)
+
+    label_map(scores, grid, HOME.grid, values, axis=axis, rows=rows, regions=regions, maps=maps)
+
+    assert list(maps.of_label) == list(values[1:])
+    for value, found in maps.of_label.items():
+        np.testing.assert_allclose(found, p[value - regions].numpy(), atol=1e-5)
+    entropy = -(p * p.log()).sum(0) / np.log(classes)
+    if regions:
+        entropy = -(p * p.log2() + (1 - p) * (1 - p).log2()).mean(0)
+    np.testing.assert_allclose(maps.entropy, entropy.numpy(), atol=1e-5)
+
+
+def test_labels_go_to_a_mapped_array():
+    scores, grid, _ = logits_on((8, 9, 7), 4)
+    out = mapped_zeros(HOME.shape, np.uint8)
+    labels = label_map(scores, grid, HOME.grid, (0, 1, 2, 3), rows=2, out=out)
+    assert np.shares_memory(labels.array, out)
+    np.testing.assert_array_equal(labels.array, label_map(scores, grid, HOME.grid, (0, 1, 2, 3)).array)

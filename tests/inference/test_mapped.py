@@ -1,0 +1,41 @@
+"""Arrays on the disk: as arrays in memory, and out of memory when they are let go."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from medseg.errors import ResourceError
+from medseg.inference.mapped import let_go, mapped_zeros
+from medseg.inference.memory import resident_bytes
+
+
+def test_a_mapped_array_is_zero_and_keeps_what_is_written():
+    array = mapped_zeros((3, 4, 5), np.int16)
+    assert (array.shape, array.dtype, array.any()) == ((3, 4, 5), np.int16, False)
+    array[1] = 7
+    let_go(array.transpose(2, 1, 0)[::-1])
+    assert (array[1] == 7).all()
+    assert array.sum() == 7 * 20
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system tells of resident memory on Linux alone")
+def test_an_array_that_is_let_go_is_not_in_memory():
+    array = mapped_zeros((50_000_000,), np.uint8)
+    before = resident_bytes()
+    array[:] = 1
+    assert resident_bytes() > before + 40_000_000
+    let_go(array)
+    assert resident_bytes() < before + 10_000_000
+    assert array[-1] == 1
+
+
+def test_letting_an_array_in_memory_go_does_nothing():
+    array = np.arange(5)
+    let_go(array[1:])
+    assert array.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_a_disk_without_room_is_an_error_that_says_where():
+    with pytest.raises(ResourceError, match=r"temporary file of \d+\.\d GB in .* Set TMPDIR"):
+        mapped_zeros((2**61,), np.uint8)
