@@ -12,9 +12,10 @@ from scipy import ndimage
 
 from medseg.comparison.counts import Counts, joint_counts, one_against_rest
 from medseg.comparison.nearest import margin
+from medseg.comparison.pieces import Connectivity, Pieces, find_pieces
 from medseg.comparison.surfaces import Distances, Surface, surface_distances
 from medseg.errors import VolumeError
-from medseg.volume import Volume, smallest_integer_type
+from medseg.volume import Volume, nearest_axes, smallest_integer_type
 
 Box = tuple[slice, ...]
 
@@ -118,6 +119,36 @@ class Pair:
             predicted, truth = self.masks(label, free=free)
             self._distances[key] = surface_distances(predicted, truth, self.spacing_mm, surface)
         return self._distances[key]
+
+    def pieces(self, label: int, connectivity: Connectivity, smallest_ml: float) -> Pieces:
+        """The connected pieces of a label in both maps, in its ``box``.
+
+        Args:
+            label: one that either map may lack.
+            connectivity: what makes voxels one piece.
+            smallest_ml: smaller pieces are left out.
+        """
+        key = (label, connectivity, smallest_ml)
+        if key not in self._pieces:
+            predicted, truth = self.masks(label)
+            smallest = smallest_ml / self.voxel_ml * (1 - 1e-9)  # a piece of just this size stays
+            self._pieces[key] = find_pieces(predicted, truth, connectivity=connectivity, smallest=smallest)
+        return self._pieces[key]
+
+    def turned(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """A mask of ``masks`` with its axes in the order R, A, S and in these directions.
+
+        For what depends, a little, on the order in which an array is walked through.
+        """
+        axes = nearest_axes(self.truth_grid.affine)
+        world = {n: axes[axis] for n, axis in enumerate(self._kept)}
+        order = sorted(world, key=lambda n: world[n][0])
+        steps = tuple(slice(None, None, int(world[n][1])) for n in order)
+        return mask.transpose(order)[steps]
+
+    @cached_property
+    def _pieces(self) -> dict[tuple[int, Connectivity, float], Pieces]:
+        return {}
 
     @cached_property
     def _distances(self) -> dict[tuple[int, Surface], Distances]:

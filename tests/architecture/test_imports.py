@@ -19,7 +19,7 @@ OFFERED = ("plugin", "volume", "geometry", "errors", "testing", "atomic")
 CHAIN = (
     ("plugin", "errors"),
     ("registry",),
-    ("volume", "geometry", "contract"),
+    ("volume", "geometry", "contract", "comparison"),
     ("builtin",),
     ("segmenter", "weights"),
     ("inference",),
