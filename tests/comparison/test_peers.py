@@ -82,7 +82,7 @@ def test_monai_overlap(masks):
         ("f1 score", overlap.F1()),
     ):
         theirs = ConfusionMatrixMetric(metric_name=name, include_background=True)
-        theirs(*(torch.from_numpy(mask[None, None]) for mask in (predicted, truth)))
+        theirs(*(torch.from_numpy(mask[None, None]).float() for mask in (predicted, truth)))
         assert metric.of(pair)[1] == pytest.approx(float(theirs.aggregate()[0]), rel=1e-6)
 
 
