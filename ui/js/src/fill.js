@@ -30,3 +30,28 @@ export function floodFill(bitmap, size, spacing, seed, { label, tolerance, radiu
   }
   return filled;
 }
+
+/**
+ * Give a ball around a voxel a label, whatever was there.
+ *
+ * @param {Uint8Array} bitmap labels, the first axis fastest; changed in place
+ * @param {number[]} size voxels along the three axes
+ * @param {number[]} spacing mm along the three axes
+ * @param {number[]} centre the voxel in the middle
+ * @param {{label: number, radiusMm: number}} how
+ */
+export function fillBall(bitmap, size, spacing, centre, { label, radiusMm }) {
+  const reach = spacing.map((mm) => Math.floor(radiusMm / mm));
+  const [from, to] = [
+    centre.map((v, axis) => Math.max(0, v - reach[axis])),
+    centre.map((v, axis) => Math.min(size[axis] - 1, v + reach[axis])),
+  ];
+  for (let z = from[2]; z <= to[2]; z++) {
+    for (let y = from[1]; y <= to[1]; y++) {
+      for (let x = from[0]; x <= to[0]; x++) {
+        const far = Math.hypot(...[x, y, z].map((v, axis) => (v - centre[axis]) * spacing[axis]));
+        if (far <= radiusMm) bitmap[x + size[0] * (y + size[1] * z)] = label;
+      }
+    }
+  }
+}

@@ -4,12 +4,12 @@ const number = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 
 /** The list beside the picture: labels with their sizes, how they are drawn, and what was measured. */
-export function legend(viewer) {
+export function legend(viewer, ...further) {
   const title = element("h3");
   const rows = element("div", { className: "ms-labels" });
   const style = labelStyle(viewer);
   const measured = element("div", { className: "ms-measured" });
-  const side = element("aside", { className: "ms-side" }, title, rows, style, measured);
+  const side = element("aside", { className: "ms-side" }, title, rows, style, ...further, measured);
   side.update = () => {
     title.textContent = viewer.labelsTitle;
     rows.replaceChildren(...viewer.entries.map((entry) => row(viewer, entry)));

@@ -23,6 +23,7 @@ export function describePlace({ scene, data, entries, unit }) {
     ["mm", place.join("  ")],
     ["voxel", native.join(", ")],
     ["label", label?.name ?? "–"],
+    ...(scene.mapValue === null ? [] : [["map", scene.mapValue.toFixed(3)]]),
   ];
   return parts.map(([name, text]) => element("span", { dataset: { readout: name } }, element("i", {}, name), text));
 }

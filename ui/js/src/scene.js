@@ -83,6 +83,7 @@ export class Scene {
   /** @param {{url: string, window: number[]}} volume */
   async showVolume({ url, window: [low, high] }) {
     this.closeLabels();
+    this.map = null; // loading a volume drops what lay over the one before
     await this.nv.loadVolumes([{ url, name: "volume.nii", colormap: "gray", cal_min: low, cal_max: high }]);
     this.nv.setDrawOpacity(this.drawOpacity);
   }
@@ -94,6 +95,39 @@ export class Scene {
       throw new Error("the label map is not on the grid of the volume");
     }
     this.#smooth();
+  }
+
+  /**
+   * Show a map on the volume's grid over the image and under the labels; null hides it.
+   *
+   * The volume is not uploaded again: on a CT in software that would take seconds.
+   *
+   * @param {{url: string, colours: string, range: number[]}|null} map
+   * @param {{opacity: number, from: number}} style values below ``from`` are not drawn
+   */
+  async showMap(map, { opacity, from }) {
+    const [back] = this.nv.volumes;
+    if (map && this.map?.url !== map.url) {
+      const image = await NVImage.loadFromUrl({ url: map.url, name: "map.nii", colormap: map.colours });
+      if (back !== this.nv.volumes[0]) return; // another volume came meanwhile
+      this.nv.volumes = [back, image];
+      this.nv.overlays = [image];
+      this.map = { url: map.url, image };
+    }
+    if (!this.map) return;
+    const { image } = this.map;
+    image.opacity = map ? opacity : 0;
+    [image.cal_min, image.cal_max] = [from, map?.range[1] ?? 1];
+    this.map.shown = map !== null;
+    this.nv.refreshLayers(image, 1);
+    this.nv.drawScene();
+  }
+
+  /** The value of the map under the cross; null if none is shown. */
+  get mapValue() {
+    if (!this.map?.shown) return null;
+    const native = this.map.image.mm2vox(this.#worldAt(this.nv.scene.crosshairPos));
+    return this.map.image.getValue(native[0], native[1], native[2]);
   }
 
   closeLabels() {

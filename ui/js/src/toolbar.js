@@ -21,6 +21,7 @@ const PENS = [
   ["filled", "Outline", "Draw an outline that is filled (f)"],
   ["eraser", "Eraser", "Erase labels (e)"],
   ["flood", "Flood", "Fill what looks alike around a click (g)"],
+  ["ball", "Ball", "Click to add a ball in 3-D, as wide as the brush; with shift, to take one away (d)"],
 ];
 
 /** The bar above the picture; ``update`` brings every button in step with the viewer. */

@@ -2,16 +2,19 @@
 import { fillBetween } from "./between.js";
 import { element } from "./dom.js";
 import { Edits } from "./edits.js";
-import { floodFill } from "./fill.js";
+import { fillBall, floodFill } from "./fill.js";
 import { helpCard, listenToKeys } from "./keys.js";
 import { legend } from "./legend.js";
+import { mapList } from "./maps.js";
 import { Planes } from "./planes.js";
 import { describePlace, describeVolume } from "./readout.js";
 import { Scene, hasWebGL2 } from "./scene.js";
 import { toolbar } from "./toolbar.js";
 import { putCompressed } from "./transfer.js";
+import { Course } from "./course.js";
 
-const PENS = new Set(["brush", "filled", "eraser", "flood"]);
+const PENS = new Set(["brush", "filled", "eraser", "flood", "ball"]);
+const CLICKS = new Set(["flood", "ball"]);
 const mounted = new WeakMap();
 const groups = new Map();
 
@@ -27,7 +30,10 @@ class Viewer {
     this.facts = element("div", { className: "ms-facts" });
     this.message = element("div", { className: "ms-message", role: "status" });
     this.bar = toolbar(this);
-    this.side = legend(this);
+    this.mapStyle = { opacity: 0.6, from: 0.05 };
+    this.maps = mapList(this);
+    this.course = new Course(this);
+    this.side = legend(this, this.maps, this.course.element);
     this.help = helpCard(() => this.toggleHelp());
     const stage = element("div", { className: "ms-stage" }, this.canvas, this.message, this.help);
     const foot = element("div", { className: "ms-foot" }, this.readout, this.facts);
@@ -50,7 +56,7 @@ class Viewer {
       onMeasured: () => this.refresh(),
     });
     await this.scene.attach();
-    this.canvas.addEventListener("pointerup", () => this.tool === "flood" && this.flood());
+    this.canvas.addEventListener("pointerup", (event) => this.clicked(event));
   }
 
   /** Bring the picture in step with what Python says is loaded. */
@@ -64,6 +70,8 @@ class Viewer {
     const labels = data.labels;
     if (labels?.id !== this.shownLabels) await this.loadLabels(labels);
     else this.takeEntries(labels?.entries ?? []);
+    this.maps.offer(labels?.maps ?? []);
+    this.course.apply(labels?.frames ?? [], data.watch ?? null);
     this.join(data.group);
     this.refresh();
   }
@@ -167,7 +175,7 @@ class Viewer {
   }
 
   applyTool() {
-    if (this.tool === "flood" || !PENS.has(this.tool)) this.scene.setTool(this.tool);
+    if (CLICKS.has(this.tool) || !PENS.has(this.tool)) this.scene.setTool(this.tool);
     else {
       const value = this.tool === "eraser" ? 0 : this.pen.label;
       this.scene.setPen({ value, size: this.tool === "filled" ? 1 : this.pen.size, filled: this.tool === "filled" });
@@ -316,6 +324,18 @@ class Viewer {
     this.recount();
   }
 
+  clicked({ button, shiftKey }) {
+    if (button !== 0 || !this.editing) return;
+    if (this.tool === "flood") this.flood();
+    if (this.tool === "ball") this.ball(shiftKey ? 0 : this.pen.label);
+  }
+
+  ball(label) {
+    const { scene } = this;
+    const radiusMm = (this.pen.size * Math.min(...scene.spacing)) / 2;
+    this.change(() => fillBall(scene.bitmap, scene.size, scene.spacing, scene.place.voxel, { label, radiusMm }));
+  }
+
   flood() {
     const { scene } = this;
     const { label, tolerance } = this.pen;
@@ -353,6 +373,7 @@ class Viewer {
   }
 
   close() {
+    this.course.close();
     groups.set(this.group, (groups.get(this.group) ?? []).filter((viewer) => viewer !== this));
     this.scene?.close();
     this.root.remove();
