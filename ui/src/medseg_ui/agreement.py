@@ -1,14 +1,17 @@
-"""How two label maps of one image agree: a map of errors and a row for each label."""
+"""How two label maps of one image agree: a map of errors, and a row for each label from ``medseg.evaluate``."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg import Registry, Volume, VolumeError, default_registry
-from medseg.plugin import Metric
+import medseg
+from medseg import MedsegError, Registry, Volume, default_registry
 from medseg_ui.measures import Entry
+
+METRICS = ("dice", "hd95", "nsd")
 
 ERRORS = (
     Entry(index=1, value=1, name="in both", colour="#009e73"),
@@ -33,56 +36,51 @@ def error_map(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.uint8]:
 
 def compare(
     first: Volume, second: Volume, names: dict[int, str], *, registry: Registry | None = None
-) -> list[dict[str, Any]]:
-    """Volumes, Dice and every installed metric for each label of two label maps.
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Volumes, Dice, HD95, NSD and the metrics of other plugins for each label of two label maps.
 
     Args:
         first, second: label maps (I, J, K); the second may be a reference.
         names: of the labels.
         registry: whose metrics are computed; what is installed, if None.
 
+    Returns:
+        Rows, and a sentence for each metric of a plugin that failed: it must not take away the others' table.
+
     Raises:
         VolumeError: they are not on one grid.
     """
-    if not first.grid.matches(second.grid):
-        raise VolumeError(
-            f"the two label maps are on different grids: {first.grid!r} and {second.grid!r}; "
-            "resample one to the other first"
-        )
-    values = sorted((set(np.unique(first.array).tolist()) | set(np.unique(second.array).tolist())) - {0})
-    scores = _scores(first, second, registry or default_registry())
-    return [_row(first, second, value, names, scores) for value in values]
-
-
-def _row(
-    first: Volume, second: Volume, value: int, names: dict[int, str], scores: dict[str, dict[int, float]]
-) -> dict[str, Any]:
-    here, there = first.array == value, second.array == value
-    both, voxels = int((here & there).sum()), (int(here.sum()), int(there.sum()))
-    return {
-        "label": value,
-        "name": names.get(value, f"label {value}"),
-        "dice": 2 * both / sum(voxels),
-        "first_ml": voxels[0] * first.voxel_ml,
-        "second_ml": voxels[1] * first.voxel_ml,
-        **{name: by_label.get(value) for name, by_label in scores.items()},
-    }
-
-
-def _scores(first: Volume, second: Volume, registry: Registry) -> dict[str, dict[int, float]]:
-    """Each installed metric by label; Dice is always there, and a metric that fails leaves its column out."""
-    found = {}
-    for registered in registry.components("metric"):
-        metric = registered.component
-        if not isinstance(metric, Metric) or metric.name == "dice":
-            continue
+    registry = registry or default_registry()
+    rows: dict[int, dict[str, Any]] = {}
+    problems = []
+    for metrics in (METRICS, *_of_other_plugins(registry)):
         try:
-            values = registry.load(registered)()(first, second)
-            column = f"{metric.name} ({metric.unit})" if metric.unit else metric.name
-            found[column] = {int(label): float(value) for label, value in dict(values).items()}
-        except Exception:  # noqa: BLE001, S112  # one plugin's metric must not take the others' table away
+            scores = medseg.evaluate(first, second, metrics=metrics, registry=registry)
+        except MedsegError as error:
+            if metrics is METRICS:
+                raise
+            problems.append(f"The metric {metrics[0]} cannot be used: {error}")
             continue
-    return found
+        for score in scores:
+            if score.label is None:
+                continue
+            row = rows.setdefault(
+                score.label,
+                {
+                    "label": score.label,
+                    "name": names.get(score.label, f"label {score.label}"),
+                    "first_ml": score.predicted_ml,
+                    "second_ml": score.truth_ml,
+                },
+            )
+            column = f"{score.metric} ({score.unit})" if score.unit else score.metric
+            # As measured: what a missing label would cost in a ranking is no distance between these two.
+            row[column] = score.raw if math.isfinite(score.raw) else None
+    return list(rows.values()), problems
+
+
+def _of_other_plugins(registry: Registry) -> list[tuple[str, ...]]:
+    return [(found.full_name,) for found in registry.components("metric") if found.plugin != "builtin"]
 
 
 def name_values(*entry_lists: Sequence[dict[str, Any]]) -> dict[int, str]:

@@ -9,12 +9,12 @@ from pathlib import Path
 import platformdirs
 
 from medseg import default_registry, known_suffixes
-from medseg_ui.cases import Workspace
 from medseg_ui.history import History
 from medseg_ui.identity import Owners, load_secret
 from medseg_ui.jobs import JobManager
 from medseg_ui.storage import Storage
 from medseg_ui.uploads import Uploads
+from medseg_ui.workspace import Workspace
 
 _SWEEP_SECONDS = 60.0
 SLICE_SUFFIX = ".dcm"

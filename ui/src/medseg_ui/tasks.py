@@ -26,12 +26,14 @@ def run(task: Mapping[str, Any], folder: Path, *, progress: OnProgress, cancel: 
     arguments = {name: value for name, value in task.items() if name != "kind"}
     if task["kind"] == "segment":
         return segment(folder, progress=progress, cancel=cancel, **arguments)
+    if task["kind"] == "refine":
+        return refine(folder, progress=progress, cancel=cancel, **arguments)
     simple: dict[str, Callable[..., Outcome]] = {
         "read": read,
         "reference": read_reference,
         "measure": measure,
         "compare": compare,
-        "refine": refine,
+        "check": check_channels,
         "export": export,
     }
     return simple[task["kind"]](folder, **arguments)
@@ -45,10 +47,9 @@ def read(folder: Path, *, source: str, options: Mapping[str, Any]) -> Outcome:
     medseg.save(shown, folder / "volume.nii")
     low, p1, p99, high = np.percentile(array, [0, 1, 99.5, 100]).tolist()
     problems = {
-        name: [
-            {"text": str(problem), "severity": problem.severity} for problem in check([image], model.input)
-        ]
+        name: [_problem_json(problem) for problem in check([image], model.input)]
         for name, model in medseg.models().items()
+        if len(model.input.channels) == 1  # the others are checked when their images are chosen
     }
     return {
         "facts": {
@@ -69,29 +70,37 @@ def read(folder: Path, *, source: str, options: Mapping[str, Any]) -> Outcome:
 def segment(
     folder: Path,
     *,
-    source: str,
-    read_options: Mapping[str, Any],
+    channels: list[dict[str, Any]],
     volume: str,
     model: str,
     options: Mapping[str, Any],
+    execution: Mapping[str, Any],
     progress: OnProgress,
     cancel: CancelToken,
 ) -> Outcome:
-    """Run a model and keep labels, measures, picture and provenance."""
+    """Run a model and keep labels, maps, measures, picture and provenance."""
     progress(Progress(stage="start", done=0, total=1))
-    loaded = medseg.load_model(model, options=options)
+    loaded = medseg.load_model(model, options=options, execution=medseg.Execution(**execution))
     cancel.check()
-    image = medseg.load(source, **read_options)
-    result = loaded.segment(image, progress=progress, cancel=cancel)
+    images = _load_channels(channels)
+    result = loaded.segment(images, progress=progress, cancel=cancel)
     progress(Progress(stage="measure", done=0, total=1))
-    medseg.draw(image, result, folder / "picture.png", title=model.partition(":")[2])
-    shown = _keep(folder, result.labels, medseg.load(volume), result.classes)
+    medseg.draw(images[0], result, folder / "picture.png", title=model.partition(":")[2])
+    image = medseg.load(volume)
+    shown = keep_labels(folder, result.labels, image, result.classes)
     cancel.check()
     return shown | {
+        "maps": write_maps(result, image, folder),
         "provenance": dict(result.provenance),
         "warnings": list(result.warnings),
         "model": model,
     }
+
+
+def check_channels(folder: Path, *, channels: list[dict[str, Any]], model: str) -> Outcome:  # noqa: ARG001  # every task has a folder
+    """List what a model's contract objects to in several images."""
+    problems = check(_load_channels(channels), medseg.models()[model].input)
+    return {"problems": [_problem_json(problem) for problem in problems]}
 
 
 def read_reference(folder: Path, *, source: str, volume: str) -> Outcome:
@@ -102,42 +111,21 @@ def read_reference(folder: Path, *, source: str, volume: str) -> Outcome:
             f"the label map is on another grid than the image: {labels.grid!r} instead of {image.grid!r}; "
             "resample it to the image first, or choose the image that it was drawn on"
         )
-    return _keep(folder, labels, image, ()) | {"provenance": {"source": "a file"}, "model": ""}
+    return keep_labels(folder, labels, image, ()) | {"provenance": {"source": "a file"}, "model": ""}
 
 
 def measure(folder: Path, *, volume: str, entries: list[dict[str, Any]]) -> Outcome:
     """Measure labels that were edited by hand; ``labels.nii.gz`` is in the folder already."""
     labels = medseg.load(folder / "labels.nii.gz", kind="labels")
-    return _keep(folder, labels, medseg.load(volume), _classes(entries), write=False)
+    return keep_labels(folder, labels, medseg.load(volume), read_classes(entries), write=False)
 
 
 def compare(folder: Path, *, first: str, second: str, volume: str, names: dict[str, str]) -> Outcome:
     """Compare two label maps, and write the map of their errors for the viewer."""
     a, b = medseg.load(first, kind="labels"), medseg.load(second, kind="labels")
-    rows = agreement.compare(a, b, {int(value): name for value, name in names.items()})
+    rows, failed = agreement.compare(a, b, {int(value): name for value, name in names.items()})
     errors = a.with_array(agreement.error_map(a.array, b.array), kind="labels")
-    return {"rows": rows} | show_labels(errors, medseg.load(volume), agreement.ERRORS, folder)
-
-
-def refine(
-    folder: Path,
-    *,
-    step: str,
-    options: Mapping[str, Any],
-    labels: str,
-    volume: str,
-    entries: list[dict[str, Any]],
-) -> Outcome:
-    """Apply a step of a plugin's panel to a label map."""
-    registry = default_registry()
-    found = registry.find("step", step)
-    factory = registry.load(found)
-    apply = factory(**check_options(factory, options, owner=f"step {found.full_name}"))
-    changed, _ = apply(medseg.load(labels, kind="labels"))
-    return _keep(folder, changed, medseg.load(volume), _classes(entries)) | {
-        "provenance": {"step": found.full_name, "options": dict(options)},
-        "model": found.full_name,
-    }
+    return {"rows": rows, "warnings": failed} | show_labels(errors, medseg.load(volume), agreement.ERRORS, folder)
 
 
 def export(
@@ -156,7 +144,7 @@ def export(
     registry = default_registry()
     result = Result(
         labels=medseg.load(labels, kind="labels"),
-        classes=_classes(classes),
+        classes=read_classes(classes),
         model=model,
         provenance=provenance,
         source=Path(source),
@@ -166,9 +154,26 @@ def export(
     return {"file": file}
 
 
-def _keep(
+def _load_channels(channels: list[dict[str, Any]]) -> list[Volume]:
+    return [medseg.load(channel["source"], **channel["options"]) for channel in channels]
+
+
+def _problem_json(problem: medseg.Problem) -> dict[str, str]:
+    return {"text": str(problem), "severity": problem.severity}
+
+
+def keep_labels(
     folder: Path, labels: Volume, image: Volume, classes: tuple[Label, ...], *, write: bool = True
 ) -> Outcome:
+    """Write a label map, as it is and as the viewer fetches it, and measure its labels.
+
+    Args:
+        folder: where the files go.
+        labels: (I, J, K) on the grid of the image.
+        image: as the viewer shows it.
+        classes: what the values mean, as far as it is known.
+        write: ``labels.nii.gz`` too; it is there already, if not.
+    """
     if write:
         medseg.save(labels, folder / "labels.nii.gz")
     entries = name_labels(np.unique(labels.array).tolist(), classes)
@@ -192,7 +197,7 @@ def _class_json(label: Label) -> dict[str, Any]:
     }
 
 
-def _classes(entries: list[dict[str, Any]]) -> tuple[Label, ...]:
+def read_classes(entries: list[dict[str, Any]]) -> tuple[Label, ...]:
     def code(terms: list[str] | None) -> Code | None:
         return Code(scheme=terms[0], value=terms[1], meaning=terms[2]) if terms else None
 

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from medseg_ui.cases import Case, Workspace
+from medseg_ui.cases import Case
 from medseg_ui.service import Service, current
+from medseg_ui.workspace import Workspace
 
 
 @dataclass(frozen=True, kw_only=True)
