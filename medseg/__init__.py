@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     )
     from medseg.evaluation.evaluate import evaluate
     from medseg.formats import known_suffixes, load, save
+    from medseg.inference.execution import Execution
     from medseg.loaded import LoadedModel
     from medseg.options import Option, check_options, options_of
     from medseg.picture import draw
@@ -38,6 +39,7 @@ _HOME = {
     "CancelToken": "medseg.progress",
     "Cancelled": "medseg.errors",
     "ContractError": "medseg.errors",
+    "Execution": "medseg.inference.execution",
     "LoadedModel": "medseg.loaded",
     "MedsegError": "medseg.errors",
     "Option": "medseg.options",
@@ -72,6 +74,7 @@ __all__ = [
     "CancelToken",
     "Cancelled",
     "ContractError",
+    "Execution",
     "LoadedModel",
     "MedsegError",
     "Option",

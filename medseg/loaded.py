@@ -1,13 +1,14 @@
 """A model that is loaded: the contract becomes preprocessing, labels come back to the input's grid."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from medseg import contract
@@ -35,7 +36,13 @@ from medseg.volume import Grid, Volume
 Source = Volume | str | PathLike[str]
 
 
-_ENTROPY = -1  # in place of a label's value
+@dataclass(frozen=True, kw_only=True)
+class _Maps:
+    """What of a ``Segmentation`` is not labels."""
+
+    probabilities: dict[int, Volume] | None
+    entropy: Volume | None
+    attention: dict[int, Volume] | None
 
 
 class LoadedModel:
@@ -104,8 +111,9 @@ class LoadedModel:
             labels=labels,
             classes=self.description.labels,
             warnings=warnings,
-            probabilities={v: map_ for v, map_ in maps.items() if v != _ENTROPY} if maps else None,
-            entropy=maps.get(_ENTROPY),
+            probabilities=maps.probabilities,
+            entropy=maps.entropy,
+            attention=maps.attention,
             provenance=self._provenance(volumes, run, answer, warnings),
         )
 
@@ -131,7 +139,7 @@ class LoadedModel:
             prepared, grid = self._prepare(seen, run)
             return self._engine.compare(prepared, grid, patient=patient)
 
-    def _labels(self, volumes: Sequence[Volume], run: Run) -> tuple[Volume, dict[int, Volume], Answer]:
+    def _labels(self, volumes: Sequence[Volume], run: Run) -> tuple[Volume, "_Maps", Answer]:
         orientation = self.description.input.orientation
         turned = [reorient(volume, orientation) for volume in volumes]
         seen, turn_back = [volume for volume, _ in turned], turned[0][1]
@@ -148,12 +156,21 @@ class LoadedModel:
         image, grid = self._prepare(seen, run)
         home = seen[0].grid
         answer = self._engine.answer(image, grid, home, run, maps=self._execution.probabilities)
+        gates = self._engine.attention(image, grid, home, run) if self._execution.attention else None
         del image
         with run.stage("restore"):
             labels = fill(answer.labels)
             labels = uncrop(labels) if uncrop else labels
             undos = [fill, *([uncrop] if uncrop else [])]
-            maps = {value: turn_back(_on_disk(map_, undos)) for value, map_ in _volumes(answer, home)}
+
+            def bring_home(map_: NDArray[Any]) -> Volume:
+                return turn_back(_on_disk(Volume(map_, home.affine), undos))
+
+            maps = _Maps(
+                probabilities=_each(bring_home, answer.maps.of_label) if answer.maps else None,
+                entropy=bring_home(answer.maps.entropy) if answer.maps else None,
+                attention=_each(bring_home, gates) if gates else None,
+            )
         with run.stage("finish"):
             for step in self._post:
                 labels, _ = step(labels)
@@ -233,12 +250,10 @@ class LoadedModel:
         }
 
 
-def _volumes(answer: Answer, grid: Grid) -> list[tuple[int, Volume]]:
-    """The maps of an answer as volumes, the entropy last."""
-    if answer.maps is None:
-        return []
-    arrays = {**answer.maps.of_label, _ENTROPY: answer.maps.entropy}
-    return [(value, Volume(array, grid.affine)) for value, array in arrays.items()]
+def _each(
+    bring_home: Callable[[NDArray[Any]], Volume], maps: Mapping[int, NDArray[Any]]
+) -> dict[int, Volume]:
+    return {key: bring_home(map_) for key, map_ in maps.items()}
 
 
 def _on_disk(volume: Volume, undos: Sequence[Undo]) -> Volume:

@@ -90,11 +90,14 @@ class Architecture(Component):
         divisor: every spatial size must be a multiple of this, at the default options.
         features: it also has ``num_features``, ``forward_features(x) -> (B,F,*S)`` and
             ``forward_head(features) -> logits``, so that any head can stand on it.
+        attention: it also has ``gate_maps(x)``, which returns by level, the number of poolings before it,
+            what passes its gate: (B,1,*S/2^level) from 0 to 1.
     """
 
     dims: tuple[int, ...] = (3,)
     divisor: int = 1
     features: bool = False
+    attention: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

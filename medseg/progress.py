@@ -9,11 +9,18 @@ from medseg.errors import Cancelled
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """Where a long call is: ``done`` of ``total`` units of one named stage."""
+    """Where a long call is: ``done`` of ``total`` units of one named stage.
+
+    Args:
+        stage: its name.
+        done, total: units of work.
+        memory_bytes: what the run is predicted to need at its peak, once that is known.
+    """
 
     stage: str
     done: int
     total: int
+    memory_bytes: int | None = None
 
 
 OnProgress = Callable[[Progress], None]

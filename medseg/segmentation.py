@@ -23,6 +23,8 @@ class Segmentation:
             or of every region, if they overlap. Their values are on the disk and are read as they are used.
         entropy: Shannon's, of the labels' probabilities at each voxel, as a fraction of the largest
             possible: 0 where the model is certain, 1 where every label is as likely.
+        attention: by the number of poolings before the gate, what passes the network's attention gates,
+            0 to 1, on the labels' grid; None if they were not asked for, or the network has none.
     """
 
     labels: Volume
@@ -31,6 +33,7 @@ class Segmentation:
     warnings: tuple[str, ...] = ()
     probabilities: Mapping[int, Volume] | None = field(default=None, repr=False)
     entropy: Volume | None = field(default=None, repr=False)
+    attention: Mapping[int, Volume] | None = field(default=None, repr=False)
 
     @property
     def maps(self) -> dict[str, Volume]:

@@ -44,6 +44,7 @@ def test_a_result_says_how_it_was_run_and_what_memory_was_predicted(run):
         "mirror": False,
         "deterministic": False,
         "probabilities": False,
+        "attention": False,
         "max_ram": None,
     }
     assert record["predicted_memory_bytes"]["peak"] > record["predicted_memory_bytes"]["before"]

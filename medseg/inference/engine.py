@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from medseg.errors import OptionError, PluginError
+from medseg.inference.attention import GateMaps, GatesOf
 from medseg.inference.backends import Backends, Choice, Trial
 from medseg.inference.calls import Network
 from medseg.inference.execution import Execution
@@ -91,6 +93,7 @@ class Engine:
             plan = None
             if self._device.type == "cpu":
                 plan = self._plan(module, image, grid, home)
+                run.report("network", 0, 1, memory_bytes=plan.peak)
                 plan.check(self._execution.max_ram)
             network, choice = self._make_ready(module, image, grid)
             slabs = stream_logits(
@@ -115,6 +118,33 @@ class Engine:
                 maps=kept,
             )
         return Answer(labels=labels, maps=kept, plan=plan, choice=choice)
+
+    def attention(self, image: Tensor, grid: Grid, home: Grid, run: Run) -> dict[int, NDArray[Any]]:
+        """What passes the network's gates (I,J,K), by level; see ``answer``.
+
+        Raises:
+            OptionError: the network has no gates.
+        """
+        backbone = self._network.backbone
+        if not hasattr(backbone, "gate_maps"):
+            raise OptionError(
+                f"the network of {self._name}, {self._description.architecture}, has no attention gates"
+            )
+        patch = self._description.input.patch
+        with run.stage("attention"):
+            gates = GatesOf(backbone)
+            levels = gates.levels(central_window(image, patch).shape)
+            slabs = stream_logits(
+                gates,
+                image,
+                patch,
+                on_window=lambda done, total: run.report("attention", done, total),
+                cancel=run.cancel,
+            )
+            kept = GateMaps(home.shape, levels)
+            # Each gate is a map of its own, as a region is; which one is open widest means nothing.
+            label_map(slabs, grid, home, range(len(levels) + 1), regions=True, maps=kept)
+        return kept.of_level
 
     def compare(self, image: Tensor, grid: Grid, *, patient: bool) -> list[Trial]:
         """Time every backend on the middle window of an image (C,I,J,K) against torch."""

@@ -19,6 +19,7 @@ class Execution:
             up to eight times the work in 3-D.
         deterministic: the same bytes on the same machine, run after run, where a GPU would not.
         probabilities: also keep the probability of each label, and their entropy, on the disk.
+        attention: also keep the maps of the network's attention gates, if it has any: a second pass.
         max_ram: bytes that the process may use; a run that is predicted to need more is refused.
 
     Raises:
@@ -29,6 +30,7 @@ class Execution:
     mirror: bool = False
     deterministic: bool = False
     probabilities: bool = False
+    attention: bool = False
     max_ram: int | None = None
 
     def __post_init__(self) -> None:

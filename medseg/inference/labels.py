@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from medseg.geometry import centred_positions
+from medseg.inference.attention import GateMaps
 from medseg.inference.mapped import let_go
 from medseg.inference.probabilities import ProbabilityMaps
 from medseg.inference.slab import Slab
@@ -29,7 +30,7 @@ def label_map(
     *,
     regions: bool = False,
     nearest_axis: int | None = None,
-    maps: ProbabilityMaps | None = None,
+    maps: ProbabilityMaps | GateMaps | None = None,
     out: NDArray[Any] | None = None,
 ) -> Volume:
     """Interpolate the logits linearly to the wanted grid and take the largest.

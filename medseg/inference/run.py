@@ -29,7 +29,7 @@ class Run:
             yield
         self.report(name, 1, 1)
 
-    def report(self, stage: str, done: int, total: int) -> None:
-        """Tell the caller how far a stage is."""
+    def report(self, stage: str, done: int, total: int, *, memory_bytes: int | None = None) -> None:
+        """Tell the caller how far a stage is, and once what memory is predicted."""
         if self._progress:
-            self._progress(Progress(stage=stage, done=done, total=total))
+            self._progress(Progress(stage=stage, done=done, total=total, memory_bytes=memory_bytes))

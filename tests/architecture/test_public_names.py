@@ -13,6 +13,7 @@ PUBLIC = [
     "CancelToken",
     "Cancelled",
     "ContractError",
+    "Execution",
     "LoadedModel",
     "MedsegError",
     "Option",

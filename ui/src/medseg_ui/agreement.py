@@ -1,4 +1,4 @@
-"""How two label maps of one image agree: a map of errors, and a row for each label from ``medseg.evaluate``."""
+"""How two label maps of one image agree: a map of errors, and for each label what medseg.evaluate says."""
 
 import math
 from collections.abc import Sequence

@@ -54,6 +54,7 @@ def viewer(
     editable: bool = True,
     group: str = "",
     height: int = 640,
+    watch: str | None = None,
 ) -> str | None:
     """The picture of a case with a label map over it; the id of a result that was just saved.
 
@@ -66,6 +67,7 @@ def viewer(
         editable: whether new labels may be drawn.
         group: viewers of one group move their crosses together.
         height: of the picture in pixels.
+        watch: id of a running job whose frames are shown as they come.
     """
     assert case.facts is not None  # an image that was not read is not shown
     data = {
@@ -74,6 +76,7 @@ def viewer(
         "draft": {"saveUrl": f"/medseg/mask/{case.id}/draft", "entries": DRAFT_ENTRIES} if editable else None,
         "group": group,
         "height": height,
+        "watch": {"url": f"/medseg/frames/{watch}"} if watch else None,
         "plain": st.query_params.get("plain") == "1",
     }
     saved: str | None = _registered("viewer")(key=key, data=data, on_saved_change=_nothing).saved
@@ -93,7 +96,16 @@ def result_layer(
         centre=result.centre,
         owner=owner,
     )
-    return made | {"saveUrl": f"/medseg/mask/{case.id}/{result.id}" if editable else None}
+
+    def shared(row: dict[str, Any]) -> dict[str, Any]:
+        token = service.storage.share(result.folder / row["file"], owner=owner)
+        return row | {"url": f"/medseg/file/{token}"}
+
+    return made | {
+        "saveUrl": f"/medseg/mask/{case.id}/{result.id}" if editable else None,
+        "maps": [shared(row) | {"id": f"{result.id}.{row['id']}"} for row in result.maps],
+        "frames": [shared(row) for row in result.frames],
+    }
 
 
 def layer(

@@ -46,7 +46,7 @@ def write_mask(sent: Path, target: Path, *, like: Path, entries: Sequence[dict[s
     counts = np.zeros(256, np.int64)
     try:
         with gzip.open(part, "wb", compresslevel=3) as out:
-            out.write(_header(image, kind))
+            out.write(map_header(image, kind))
             for chunk in _inflate(sent, limit=voxels):
                 labels = np.frombuffer(chunk, np.uint8)
                 counts += np.bincount(labels, minlength=256)
@@ -63,14 +63,15 @@ def write_mask(sent: Path, target: Path, *, like: Path, entries: Sequence[dict[s
     return {int(index): int(count) for index, count in enumerate(counts)}
 
 
-def _header(image: Any, kind: Any) -> bytes:
-    """A NIfTI-1 header for labels on the grid of an image, with nothing else of it."""
+def map_header(image: Any, kind: Any, *, slope: float = 1.0) -> bytes:
+    """A NIfTI-1 header for labels or a map on the grid of an image, with nothing else of it."""
     fresh: Any = Nifti1Header()  # type: ignore[no-untyped-call]  # nibabel ships no types for it
     fresh.set_data_shape(image.shape)
     fresh.set_data_dtype(kind)
     fresh.set_sform(image.header.get_sform(), code=2)
     fresh.set_qform(image.header.get_qform(), code=int(image.header["qform_code"]))
     fresh.set_xyzt_units("mm")
+    fresh.set_slope_inter(slope, 0.0)
     fresh["vox_offset"] = 352
     fresh["magic"] = b"n+1"
     return bytes(fresh.binaryblock) + bytes(4)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 import medseg
 from medseg import Volume, VolumeError
-from medseg.plugin import Label
+from medseg.plugin import Code, Label
 
 MOST_LABELS = 255
 _EDGES = (("left", "right"), ("back", "front"), ("bottom", "top"))
@@ -76,6 +76,28 @@ def name_labels(values: Sequence[int], classes: Sequence[Label] = ()) -> list[En
         )
         for order, value in enumerate(wanted, start=1)
     ]
+
+
+def keep_labels(
+    folder: Path, labels: Volume, image: Volume, classes: tuple[Label, ...], *, write: bool = True
+) -> dict[str, Any]:
+    """Write a label map, as it is and as the viewer fetches it, and measure its labels.
+
+    Args:
+        folder: where the files go.
+        labels: (I, J, K) on the grid of the image.
+        image: as the viewer shows it.
+        classes: what the values mean, as far as it is known.
+        write: ``labels.nii.gz`` too; it is there already, if not.
+    """
+    if write:
+        medseg.save(labels, folder / "labels.nii.gz")
+    entries = name_labels(np.unique(labels.array).tolist(), classes)
+    # The reader gives the affine of the file, which may differ from the image's in the last digit.
+    on_image = image.with_array(labels.array, kind="labels")
+    return show_labels(on_image, image, entries, folder) | {
+        "classes": [_class_json(label) for label in classes]
+    }
 
 
 def show_labels(labels: Volume, image: Volume, entries: Sequence[Entry], folder: Path) -> dict[str, Any]:
@@ -160,3 +182,34 @@ def csv_rows(entries: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
             ]
         )
     return rows
+
+
+def _class_json(label: Label) -> dict[str, Any]:
+    def terms(code: Code | None) -> list[str] | None:
+        return [code.scheme, code.value, code.meaning] if code else None
+
+    return {
+        "value": label.value,
+        "name": label.name,
+        "colour": label.colour,
+        "category": terms(label.category),
+        "type": terms(label.type),
+    }
+
+
+def read_classes(entries: list[dict[str, Any]]) -> tuple[Label, ...]:
+    """What the values of a label map mean, from the JSON of ``keep_labels`` or of entries."""
+
+    def code(terms: list[str] | None) -> Code | None:
+        return Code(scheme=terms[0], value=terms[1], meaning=terms[2]) if terms else None
+
+    return tuple(
+        Label(
+            value=entry["value"],
+            name=entry["name"],
+            colour=entry["colour"],
+            category=code(entry.get("category")),
+            type=code(entry.get("type")),
+        )
+        for entry in entries
+    )

@@ -8,6 +8,7 @@ import hmac
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 from anyio import to_thread
@@ -16,6 +17,7 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from medseg import VolumeError
+from medseg_ui.frames import find_frames
 from medseg_ui.service import Service
 from medseg_ui.slices import draw_slice
 
@@ -70,6 +72,13 @@ def make_routes(service: Service) -> list[Route]:
         except (KeyError, ValueError) as error:
             return PlainTextResponse(f"No slice: {error}", status_code=422)
 
+    async def send_frames(request: Request) -> Response:
+        owner = service.owners.owner(request.cookies)
+        frames = await to_thread.run_sync(_list_frames, service, owner, request.path_params["job"])
+        if frames is None:
+            return PlainTextResponse("There is no such job, or it is not yours.", status_code=404)
+        return JSONResponse({"frames": frames})
+
     async def take_upload(request: Request) -> Response:
         owner = _check_sender(request, service)
         batch, number = request.path_params["batch"], request.path_params["number"]
@@ -102,9 +111,24 @@ def make_routes(service: Service) -> list[Route]:
 
     return [
         Route("/medseg/file/{token}", send_file, methods=["GET"]),
+        Route("/medseg/frames/{job}", send_frames, methods=["GET"]),
         Route("/medseg/slice/{token}", send_slice, methods=["GET"]),
         Route("/medseg/upload/{batch}/{number:int}", take_upload, methods=["PUT"]),
         Route("/medseg/mask/{case}/{result}", take_mask, methods=["PUT"]),
+    ]
+
+
+def _list_frames(service: Service, owner: str | None, key: str) -> list[dict[str, Any]] | None:
+    """The label maps that an owner's job has left on its way so far; None if there is no such job."""
+    job = next((job for job in service.jobs.of(owner or "") if job.id == key), None)
+    if job is None or owner is None:
+        return None
+    return [
+        {
+            "iteration": frame["iteration"],
+            "url": f"/medseg/file/{service.storage.share(job.folder / frame['file'], owner=owner)}",
+        }
+        for frame in find_frames(job.folder)
     ]
 
 

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 import medseg
-from medseg import CancelToken, Progress, Volume, VolumeError, check, check_options, default_registry
-from medseg.plugin import Code, Label, Result
+from medseg import CancelToken, Progress, Volume, VolumeError, check, default_registry
+from medseg.plugin import Result
 from medseg_ui import agreement
-from medseg_ui.measures import name_labels, show_labels
+from medseg_ui.maps import write_maps
+from medseg_ui.measures import keep_labels, read_classes, show_labels
+from medseg_ui.refining import refine
 
 Outcome = dict[str, Any]
 OnProgress = Callable[[Progress], None]
@@ -125,7 +127,9 @@ def compare(folder: Path, *, first: str, second: str, volume: str, names: dict[s
     a, b = medseg.load(first, kind="labels"), medseg.load(second, kind="labels")
     rows, failed = agreement.compare(a, b, {int(value): name for value, name in names.items()})
     errors = a.with_array(agreement.error_map(a.array, b.array), kind="labels")
-    return {"rows": rows, "warnings": failed} | show_labels(errors, medseg.load(volume), agreement.ERRORS, folder)
+    return {"rows": rows, "warnings": failed} | show_labels(
+        errors, medseg.load(volume), agreement.ERRORS, folder
+    )
 
 
 def export(
@@ -160,57 +164,6 @@ def _load_channels(channels: list[dict[str, Any]]) -> list[Volume]:
 
 def _problem_json(problem: medseg.Problem) -> dict[str, str]:
     return {"text": str(problem), "severity": problem.severity}
-
-
-def keep_labels(
-    folder: Path, labels: Volume, image: Volume, classes: tuple[Label, ...], *, write: bool = True
-) -> Outcome:
-    """Write a label map, as it is and as the viewer fetches it, and measure its labels.
-
-    Args:
-        folder: where the files go.
-        labels: (I, J, K) on the grid of the image.
-        image: as the viewer shows it.
-        classes: what the values mean, as far as it is known.
-        write: ``labels.nii.gz`` too; it is there already, if not.
-    """
-    if write:
-        medseg.save(labels, folder / "labels.nii.gz")
-    entries = name_labels(np.unique(labels.array).tolist(), classes)
-    # The reader gives the affine of the file, which may differ from the image's in the last digit.
-    on_image = image.with_array(labels.array, kind="labels")
-    return show_labels(on_image, image, entries, folder) | {
-        "classes": [_class_json(label) for label in classes]
-    }
-
-
-def _class_json(label: Label) -> dict[str, Any]:
-    def terms(code: Code | None) -> list[str] | None:
-        return [code.scheme, code.value, code.meaning] if code else None
-
-    return {
-        "value": label.value,
-        "name": label.name,
-        "colour": label.colour,
-        "category": terms(label.category),
-        "type": terms(label.type),
-    }
-
-
-def read_classes(entries: list[dict[str, Any]]) -> tuple[Label, ...]:
-    def code(terms: list[str] | None) -> Code | None:
-        return Code(scheme=terms[0], value=terms[1], meaning=terms[2]) if terms else None
-
-    return tuple(
-        Label(
-            value=entry["value"],
-            name=entry["name"],
-            colour=entry["colour"],
-            category=code(entry.get("category")),
-            type=code(entry.get("type")),
-        )
-        for entry in entries
-    )
 
 
 def _obliqueness(image: Volume) -> float:

@@ -34,6 +34,7 @@ def medseg_architectures() -> Iterator[Architecture]:
         dims=(2, 3),
         divisor=16,
         features=True,
+        attention=True,
         summary="U-Net whose skips pass through gates driven by the coarser level",
         reference="Oktay et al. 2018, arXiv:1804.03999",
     )
