@@ -70,7 +70,7 @@ def write_whole(
         _force_names_to_disk(path.parent, path)
     except OSError as error:
         _remove(part)
-        raise _explained(path, error) from error
+        raise explain(path, error) from error
     except BaseException:
         _remove(part)
         raise
@@ -111,6 +111,30 @@ def write_together(files: Sequence[tuple[Path, Callable[[Path], None]]]) -> None
     write_whole(path, write, verify=lambda _: write_together(earlier[::-1]))
 
 
+def publish(folder: Path, files: Sequence[Path]) -> None:
+    """Move files that lie complete in a folder of the same disk to their places, the last one last.
+
+    While they are moved there is no file under the last name: if that one is there, all are.
+
+    Args:
+        folder: where they lie, under the names that they shall have.
+        files: their places, all in one folder.
+
+    Raises:
+        ResourceError: the system refused.
+    """
+    last = files[-1]
+    try:
+        for path in files:
+            _force_to_disk(folder / path.name)
+        last.unlink(missing_ok=True)
+        for path in files:
+            (folder / path.name).replace(path)
+        _force_names_to_disk(last.parent, last)
+    except OSError as error:
+        raise explain(last, error) from error
+
+
 @contextmanager
 def whole_folder(path: str | Path) -> Iterator[Path]:
     """A new folder that appears under its name when the block ends well, or not at all.
@@ -135,7 +159,7 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
         part.rename(path)
         _force_names_to_disk(path.parent, path)
     except OSError as error:
-        raise _explained(path, error) from error
+        raise explain(path, error) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)  # gone already where all went well
 
@@ -207,7 +231,8 @@ def _force_names_to_disk(folder: Path, path: Path) -> None:
         os.close(descriptor)
 
 
-def _explained(path: Path, error: OSError) -> ResourceError:
+def explain(path: Path, error: OSError) -> ResourceError:
+    """The system's refusal to write a file, as a sentence with a remedy."""
     reason = error.strerror or str(error)
     remedy = _REMEDIES.get(error.errno or 0, "choose another folder or disk")
     return ResourceError(f"cannot write {path}: {reason}; {remedy}. Nothing was left behind")

@@ -7,7 +7,7 @@ from typing import cast
 
 from medseg.errors import UnknownNameError
 from medseg.options import Option, options_of
-from medseg.plugin import Model
+from medseg.plugin import Label, Model
 from medseg.registry import Registered, Registry, default_registry, folder_model
 
 
@@ -80,3 +80,13 @@ def channels_of(model: str, *, registry: Registry | None = None) -> tuple[str, .
     """
     found = find_model(model, registry=registry)
     return tuple(channel.name for channel in cast(Model, found.component).input.channels)
+
+
+def labels_of(model: str, *, registry: Registry | None = None) -> tuple[Label, ...]:
+    """The labels of a model, background included.
+
+    Args:
+        model: a name or a folder, as for ``find_model``.
+        registry: where to look; what is installed, if None.
+    """
+    return cast(Model, find_model(model, registry=registry).component).labels

@@ -77,13 +77,6 @@ class LoadedModel:
         self._preparation = Preparation(description.input, lambda use: self._step(use, "pre"))
         self._post = [self._step(use, "post") for use in description.post]
 
-    @property
-    def map_names(self) -> tuple[str, ...]:
-        """The names in ``Segmentation.maps`` of what this model will say; none without probabilities."""
-        if not self._execution.probabilities:
-            return ()
-        return (*(f"probability_{label.value}" for label in self.description.labels[1:]), "entropy")
-
     def segment(
         self,
         image: Source | Sequence[Source],
@@ -116,6 +109,22 @@ class LoadedModel:
             attention=maps.attention,
             provenance=self._provenance(volumes, run, answer, warnings),
         )
+
+    def describe(self) -> dict[str, Any]:
+        """What a result's provenance says of the model and of where it runs; JSON values."""
+        described = to_json(self.description)
+        locator = self._locator
+        return {
+            "model": self.name,
+            "weights_sha256": self.description.weights.sha256,
+            "locator": {"model": locator.name, "weights_sha256": locator.description.weights.sha256}
+            if locator
+            else None,
+            **describe_environment(self._registry, self._device),
+            "settings": {key: described[key] for key in ("architecture", "head", "options", "input", "post")},
+            "labels": {str(c["value"]): c for c in described["labels"]},
+            "execution": asdict(self._execution),
+        }
 
     def compare_backends(
         self, image: Source | Sequence[Source] | None = None, *, patient: bool = False
@@ -226,17 +235,8 @@ class LoadedModel:
     def _provenance(
         self, volumes: Sequence[Volume], run: Run, answer: Answer, warnings: Sequence[str]
     ) -> dict[str, Any]:
-        described = to_json(self.description)
-        locator = self._locator
         return {
-            "model": self.name,
-            "weights_sha256": self.description.weights.sha256,
-            "locator": {"model": locator.name, "weights_sha256": locator.description.weights.sha256}
-            if locator
-            else None,
-            **describe_environment(self._registry, self._device),
-            "settings": {key: described[key] for key in ("architecture", "head", "options", "input", "post")},
-            "labels": {str(c["value"]): c for c in described["labels"]},
+            **self.describe(),
             "input": [describe_input(volume) for volume in volumes],
             "warnings": list(warnings),
             "execution": {

@@ -8,7 +8,7 @@ import hashlib
 import platform
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +18,18 @@ import torch
 import medseg
 from medseg.registry import Registry
 from medseg.volume import Volume
+
+_MEASURED = ("seconds", "peak_memory_bytes", "predicted_memory_bytes")
+
+
+def without_measured(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """What a record says that is the same each time."""
+    return {name: value for name, value in provenance.items() if name not in _MEASURED}
+
+
+def measured_in(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """What a record says of this time: seconds of each stage and memory, and the device for a reader."""
+    return {name: provenance.get(name) for name in (*_MEASURED, "device")}
 
 
 class Stopwatch:

@@ -1,88 +1,17 @@
-"""Results and volumes, as tables for people and as JSON."""
+"""Volumes, as text for people and as JSON; and how a mask agrees with surfaces."""
 
 import math
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from rich.text import Text
 
-from medseg import progress as events
-from medseg.batch import Outcome
 from medseg.errors import VolumeError
 from medseg.formats import list_contents, load, reader_options
 from medseg.provenance import volume_sha256
-from medseg.segmentation import Segmentation
 from medseg.volume import Kind, Volume
-
-
-def show_case(outcome: Outcome) -> None:
-    """A table of one result's labels, and what it took."""
-    result = outcome.segmentation
-    assert result is not None  # refused cases have a line of their own
-    console = Console(highlight=False)
-    table = Table(title=Text(outcome.case.name, style="bold"), title_justify="left", box=None, pad_edge=False)
-    table.add_column("label")
-    table.add_column("volume", justify="right")
-    table.add_column("voxels", justify="right")
-    for measure in result.measures:
-        table.add_row(Text(measure.label.name), f"{measure.ml:,.1f} mL", f"{measure.voxels:,}")
-    console.print(table)
-    seconds = sum(result.provenance["seconds"].values())
-    memory = result.provenance["peak_memory_bytes"]
-    peak = f", peak memory {memory / 1e9:.2f} GB" if memory else ""
-    console.print(Text(f"{seconds:.1f} s on {result.provenance['device']}{peak}"))
-    for warning in result.warnings:
-        console.print(Text(f"warning: {warning}", style="yellow"), soft_wrap=True)
-    for path in outcome.written:
-        console.print(Text(f"wrote {path}"), soft_wrap=True)
-
-
-def cases_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """All outcomes, refused and failed ones with their reason."""
-    return {"cases": [_case_json(outcome) for outcome in outcomes]}
-
-
-def _case_json(outcome: Outcome) -> dict[str, Any]:
-    result = outcome.segmentation
-    if result is None:
-        status = "failed" if outcome.traceback else "refused"
-        return {"case": outcome.case.name, "status": status, "reason": outcome.refusal}
-    return {
-        "case": outcome.case.name,
-        "status": "done",
-        "written": [str(path) for path in outcome.written],
-        "labels": [
-            {"value": m.label.value, "name": m.label.name, "voxels": m.voxels, "ml": round(m.ml, 4)}
-            for m in result.measures
-        ],
-        "warnings": list(result.warnings),
-        "provenance": dict(result.provenance),
-    }
-
-
-@contextmanager
-def progress_bar(name: str) -> Iterator[events.OnProgress | None]:
-    """A progress bar on standard error while the block runs; None where nobody watches."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    # No markup: a file may be called [red].nii.
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(name)
-
-        def update(event: events.Progress) -> None:
-            bar.update(task, description=f"{name}: {event.stage}", completed=event.done, total=event.total)
-
-        yield update
 
 
 def describe_volume(source: Path, *, kind: Kind, options: dict[str, Any]) -> dict[str, Any]:
@@ -175,12 +104,12 @@ class Agreement:
         )
 
 
-def compare_with_surfaces(result: Segmentation, labels: Path) -> Agreement:
+def compare_with_surfaces(brain: Volume, labels: Path) -> Agreement:
     """Compare a brain mask with a label map of grey and white matter on the same grid."""
-    mask, truth = result.labels.array > 0, load(labels, kind="labels").array > 0
+    mask, truth = brain.array > 0, load(labels, kind="labels").array > 0
     both = int((mask & truth).sum())
     return Agreement(
         covered=both / int(truth.sum()),
         dice=2 * both / (int(mask.sum()) + int(truth.sum())),
-        reference_ml=float(truth.sum()) * result.labels.voxel_ml,
+        reference_ml=float(truth.sum()) * brain.voxel_ml,
     )

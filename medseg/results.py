@@ -7,9 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from medseg.atomic import write_together
 from medseg.errors import OptionError
-from medseg.formats import known_suffixes, save, stem_of
+from medseg.formats import save
 from medseg.options import check_options, parse_pairs
 from medseg.plugin import Export, MetricValues, Result
 from medseg.registry import Registry, default_registry
@@ -52,56 +51,45 @@ def find_exports(wanted: Sequence[str], *, registry: Registry | None = None) -> 
     return chosen
 
 
-def result_files(
-    target: Path,
-    *,
-    exports: Sequence[ChosenExport] = (),
-    picture: bool = False,
-    maps: Sequence[str] = (),
-) -> list[Path]:
-    """The files of a result, in the order in which they appear; the label map is the last.
+def suffixes_beside(
+    exports: Sequence[ChosenExport] = (), *, picture: bool = False, maps: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """Suffixes of the files that come with a label map, in the order in which they appear before it.
 
     Args:
-        target: of the label map; the others have its stem.
         exports: from ``find_exports``.
         picture: whether there is one.
-        maps: names of the maps that go with it, from ``LoadedModel.map_names``.
+        maps: names of the maps that go with it, from ``map_names``.
     """
-    stem = stem_of(target.name, known_suffixes(default_registry()))
-    suffixes = [".json", *([".png"] if picture else []), *(export.suffix for export in exports)]
-    suffixes += [f"_{name}.nii.gz" for name in maps]
-    return [*(target.with_name(stem + suffix) for suffix in suffixes), target]
+    pictures = [".png"] if picture else []
+    return (".json", *pictures, *(e.suffix for e in exports), *(f"_{name}.nii.gz" for name in maps))
 
 
-def write_result(
+def result_writers(
     segmentation: Segmentation,
-    target: Path,
     *,
     image: Volume,
+    record: Mapping[str, Any] | None = None,
     source: Path | None = None,
     read_options: Mapping[str, Any] | None = None,
     exports: Sequence[ChosenExport] = (),
     picture: bool = False,
     metrics: Sequence[MetricValues] = (),
-) -> list[Path]:
-    """Write all files of a result; if one of them fails, none appears.
+) -> list[Callable[[Path], None]]:
+    """What writes each file of a result, in the order of ``suffixes_beside``, the label map last.
 
     Args:
         segmentation: what to write.
-        target: of the label map; the others have its stem.
         image: what was segmented.
+        record: what the JSON file says; all of the provenance, if None.
         source: where it was read from, for exports that refer to it.
         read_options: the permissions that it was read with.
         exports: from ``find_exports``.
         picture: also draw three planes as PNG.
         metrics: how the result compares with a reference, for exports that report it.
 
-    Returns:
-        The files, the label map last.
-
-    Raises:
-        VolumeError: an export cannot hold the result.
-        ResourceError: the system refused.
+    Each raises, when called with a path, ``VolumeError`` if it cannot hold the result, and
+    ``ResourceError`` if the system refuses.
     """
     result = Result(
         labels=segmentation.labels,
@@ -113,7 +101,9 @@ def write_result(
         probabilities=segmentation.probabilities,
         metrics=tuple(metrics),
     )
-    writers: list[Callable[[Path], None]] = [partial(_write_origin, segmentation.provenance)]
+    writers: list[Callable[[Path], None]] = [
+        partial(_write_record, segmentation.provenance if record is None else record)
+    ]
     if picture:
         from medseg.picture import draw  # matplotlib is slow to import, and only needed here
 
@@ -122,10 +112,8 @@ def write_result(
     writers += [partial(export.write, result) for export in exports]
     writers += [partial(save, map_) for map_ in segmentation.maps.values()]
     writers.append(partial(save, segmentation.labels))
-    files = result_files(target, exports=exports, picture=picture, maps=list(segmentation.maps))
-    write_together(list(zip(files, writers, strict=True)))
-    return files
+    return writers
 
 
-def _write_origin(provenance: Mapping[str, Any], path: Path) -> None:
-    path.write_text(json.dumps(dict(provenance), indent=2) + "\n", encoding="utf-8")
+def _write_record(record: Mapping[str, Any], path: Path) -> None:
+    path.write_text(json.dumps(dict(record), indent=2) + "\n", encoding="utf-8")

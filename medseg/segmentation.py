@@ -1,12 +1,17 @@
 """A result: labels on the input's own grid, what they mean, and where they came from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from medseg.measure import Measure, measure
 from medseg.plugin import Label
 from medseg.volume import Volume
+
+
+def map_names(labels: Sequence[Label]) -> tuple[str, ...]:
+    """The names in ``Segmentation.maps`` of what a model of these labels says when it is asked for maps."""
+    return (*(f"probability_{label.value}" for label in labels[1:]), "entropy")
 
 
 @dataclass(frozen=True, kw_only=True)

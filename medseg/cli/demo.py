@@ -35,28 +35,27 @@ def bench(image: Path | None, model: str, device: str, *, patient: bool, json_: 
 @as_json
 def demo(out: Path, device: str, *, json_: bool) -> None:
     """Segment the brain in a real head MRI, and draw it."""
-    from medseg.batch import Case, run_cases
-    from medseg.predict import load_model
-    from medseg.report import cases_json, compare_with_surfaces, progress_bar, show_case
+    from medseg.batch.alone import run_alone
+    from medseg.batch.cases import Case
+    from medseg.batch.display import cases_json, progress_bar, show_case
+    from medseg.batch.segmenting import SegmentCases
+    from medseg.formats import load
+    from medseg.report import compare_with_surfaces
     from medseg.samples import find_sample
 
     case = Case(
         name="s1_t1_head_defaced",
-        source=find_sample("s1_t1_head_defaced.nii.gz"),
-        target=out / "s1_brain.nii.gz",
+        sources=(find_sample("s1_t1_head_defaced.nii.gz"),),
+        files=tuple(out / f"s1_brain{suffix}" for suffix in (".json", ".png", ".nii.gz")),
     )
     click.echo("Segmenting the brain in a real T1-weighted head MRI (256 x 256 x 256 voxels).", err=True)
     with progress_bar(case.name) as progress:
-        (outcome,) = run_cases(
-            [case],
-            load_model("linknet:brain-mask", device=device),
-            overwrite=True,
-            picture=True,
-            progress=progress,
-        )
-    if outcome.segmentation is None:
-        raise VolumeError(outcome.refusal)
-    agreement = compare_with_surfaces(outcome.segmentation, find_sample("s1_surface_gm1_wm2.nii.gz"))
+        job = SegmentCases(model="linknet:brain-mask", device=device, picture=True, times=True)
+        outcome = run_alone(case, job, overwrite=True, progress=progress)
+    if outcome.status != "done":
+        raise VolumeError(outcome.reason)
+    brain = load(case.target, kind="labels")
+    agreement = compare_with_surfaces(brain, find_sample("s1_surface_gm1_wm2.nii.gz"))
     show_case(outcome)
     click.echo(agreement.sentence)
     if json_:

@@ -3,18 +3,20 @@
 import re
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from medseg.cli.cohort import cohort_options, stopped_by_sigterm, timeout_of
 from medseg.cli.document import as_json, print_json
 from medseg.cli.options import EXISTING, allow_option, device_option, model_option
 from medseg.cli.status import REFUSED
 from medseg.errors import OptionError
 
 if TYPE_CHECKING:
-    from medseg.batch import Case
+    from medseg.batch.cases import Case
 
 _NETWORK_OPTION = re.compile(r"([a-z][a-z0-9_-]*)=(.*)")
 
@@ -45,22 +47,24 @@ def _out_and_options(outs: tuple[str, ...]) -> tuple[Path, dict[str, str]]:
     return Path(places[0]), {match[1].replace("-", "_"): match[2] for match in matches if match}
 
 
-def _cases(inputs: Sequence[Path], channel_pairs: Sequence[str], model: str, out: Path) -> "list[Case]":
+def _cases(
+    inputs: Sequence[Path], channel_pairs: Sequence[str], model: str, out: Path, beside: Sequence[str]
+) -> "list[Case]":
     """The cases of a model: from files and folders, or the one whose channels were named."""
-    from medseg.batch import case_of_channels, find_cases
+    from medseg.batch.cases import case_of_channels, find_cases
     from medseg.catalogue import channels_of
     from medseg.channels import name_channels
 
     channels = channels_of(model)
     if not channel_pairs:
-        return find_cases(inputs, out, channels=channels)
+        return find_cases(inputs, out, channels=channels, beside=beside)
     given = []
     for pair in channel_pairs:
         name, equals, path = pair.partition("=")
         if not equals or not Path(path).exists():
             raise OptionError(f"--channel {pair}: wanted NAME=PATH, of a file or folder that exists")
         given.append((name, Path(path)))
-    return [case_of_channels(name_channels(given, channels), out, channels=channels)]
+    return [case_of_channels(name_channels(given, channels), out, channels=channels, beside=beside)]
 
 
 @click.command(cls=_Segment)
@@ -112,6 +116,7 @@ def _cases(inputs: Sequence[Path], channel_pairs: Sequence[str], model: str, out
 @click.option("--max-ram", metavar="SIZE", help="Refuse what is predicted to need more, such as 4GiB.")
 @click.option("--force", is_flag=True, help="Run on another modality than the model's; it is recorded.")
 @click.option("--overwrite", is_flag=True, help="Replace results that exist.")
+@cohort_options
 @as_json
 def segment(
     *,
@@ -130,59 +135,99 @@ def segment(
     max_ram: str | None,
     force: bool,
     overwrite: bool,
+    workers: int | None,
+    case_timeout: str,
     json_: bool,
 ) -> None:
-    """Segment files, or all readable files of a folder.
+    """Segment files, all readable files and series of a folder, or the cases of a manifest (.csv, .jsonl).
 
     For each case: the label map, and beside it a JSON file that says where it came from. For a model of
     several channels, files belong to one case by their names: ann_0000 and ann_0001, or ann_T1w and
     ann_FLAIR, or T1w and FLAIR in a folder ann; or name them with --channel.
+
+    Several cases are a cohort: worker processes do them, OUT keeps a journal, and the same command again
+    goes on where the last one stopped.
     """
     out, options = _out_and_options(outs)
     if not inputs and not channel_pairs:
         raise OptionError("Missing argument 'INPUT...', or --channel NAME=PATH for each channel of the model")
     if inputs and channel_pairs:
         raise OptionError("INPUT and --channel were both given; wanted one of the two")
-    from medseg.batch import run_cases
+    from medseg.batch.cases import is_alone
+    from medseg.catalogue import labels_of
     from medseg.formats import check_permissions
-    from medseg.inference.execution import Execution
-    from medseg.inference.memory import parse_bytes
     from medseg.options import parse_pairs
-    from medseg.predict import load_model
-    from medseg.report import cases_json, progress_bar, show_case
-    from medseg.results import find_exports
+    from medseg.results import find_exports, suffixes_beside
+    from medseg.segmentation import map_names
 
-    cases = _cases(inputs, channel_pairs, model, out)
+    maps = map_names(labels_of(model)) if probabilities else ()
+    beside = suffixes_beside(find_exports(exports), picture=picture, maps=maps)
+    cases = _cases(inputs, channel_pairs, model, out, beside)
     read_options = parse_pairs(allow, flag="--allow")
     check_permissions([source for case in cases for source in case.sources], read_options)
-    writers = find_exports(exports)
-    execution = Execution(
-        backend=backend,
-        mirror=mirror,
-        probabilities=probabilities,
-        deterministic=deterministic,
-        max_ram=parse_bytes(max_ram) if max_ram else None,
-    )
-    loaded = load_model(model, device=device, options=options, execution=execution)
-    outcomes = []
-    for case in cases:
-        with progress_bar(case.name) as progress:
-            (outcome,) = run_cases(
-                [case],
-                loaded,
-                overwrite=overwrite,
-                read_options=read_options,
-                exports=writers,
-                picture=picture,
-                force=force,
-                progress=progress,
-            )
-        outcomes.append(outcome)
-        if outcome.segmentation:
-            show_case(outcome)
-        else:
-            click.echo(f"REFUSED {case.name}: {outcome.refusal}", err=True)
-            click.echo(outcome.traceback, err=True, nl=False)
+    job = {
+        "model": model,
+        "device": device,
+        "options": options,
+        "execution": {
+            "backend": backend,
+            "mirror": mirror,
+            "probabilities": probabilities,
+            "deterministic": deterministic,
+            "max_ram": max_ram,
+        },
+        "exports": list(exports),
+        "picture": picture,
+        "read_options": read_options,
+        "force": force,
+    }
+    if channel_pairs or is_alone(inputs, cases):
+        status = _segment_one(cases[0], job, overwrite=overwrite, json_=json_)
+    else:
+        status = _segment_cohort(
+            cases,
+            job,
+            out,
+            workers=workers,
+            timeout_s=timeout_of(case_timeout),
+            overwrite=overwrite,
+            json_=json_,
+        )
+    sys.exit(status)
+
+
+def _segment_one(case: "Case", job: dict[str, Any], *, overwrite: bool, json_: bool) -> int:
+    """One case in this process; the status to end with."""
+    from medseg.batch.alone import run_alone
+    from medseg.batch.display import cases_json, progress_bar, show_case
+    from medseg.batch.segmenting import SegmentCases
+
+    with stopped_by_sigterm(), progress_bar(case.name) as progress:
+        outcome = run_alone(case, SegmentCases(**job, times=True), overwrite=overwrite, progress=progress)
+    if outcome.status == "done":
+        show_case(outcome)
+    else:
+        click.echo(f"REFUSED {case.name}: {outcome.reason}", err=True)
+        click.echo(outcome.traceback, err=True, nl=False)
     if json_:
-        print_json(cases_json(outcomes))
-    sys.exit(0 if all(outcome.segmentation for outcome in outcomes) else REFUSED)
+        print_json(cases_json([outcome]))
+    return 0 if outcome.status == "done" else REFUSED
+
+
+def _segment_cohort(
+    cases: "list[Case]", job: dict[str, Any], out: Path, *, json_: bool, **settings: Any
+) -> int:
+    """Many cases in worker processes, with a journal; the status to end with."""
+    from medseg.batch.display import cases_json
+    from medseg.batch.job import Recipe
+    from medseg.batch.run import run_batch
+    from medseg.cli.cohort import show_cohort
+
+    recipe = Recipe(factory="medseg.batch.segmenting:SegmentCases", options=job)
+    outcomes, status = show_cohort(
+        partial(run_batch, cases, recipe, out, **settings), total=len(cases), keep=json_
+    )
+    if json_:
+        place = {case.name: number for number, case in enumerate(cases)}
+        print_json(cases_json(sorted(outcomes, key=lambda outcome: place[outcome.case.name])))
+    return status

@@ -22,7 +22,7 @@ def info(path: Path, kind: Any, allow: tuple[str, ...], *, json_: bool) -> None:
 
     Of a DICOM folder that holds several series, the list; look at one with --allow series=NUMBER.
     """
-    from medseg.batch import expand_folder
+    from medseg.batch.cases import expand_folder
     from medseg.formats import check_permissions
     from medseg.options import parse_pairs
     from medseg.report import describe_volume, show_series, show_volume

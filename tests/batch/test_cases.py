@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 
-from medseg.batch import expand_folder, find_cases, run_cases
+from medseg.batch.alone import run_alone
+from medseg.batch.cases import expand_folder, find_cases
+from medseg.batch.segmenting import SegmentCases
 from medseg.errors import Cancelled, OptionError
 from medseg.formats import save
-from medseg.predict import load_model
 from medseg.progress import CancelToken
 from medseg.volume import Volume
 
@@ -93,26 +94,34 @@ def test_no_result_replaces_an_input_or_another_result(tmp_path, inputs, out, me
         find_cases([tmp_path / name for name in inputs], tmp_path / out)
 
 
+def test_two_cases_that_would_write_one_file_are_refused(tmp_path):
+    touch(tmp_path, "a.nii", "a_entropy.nii")
+    with pytest.raises(OptionError, match=r"several cases would write a_entropy\.nii\.gz; call one"):
+        find_cases([tmp_path], tmp_path / "out", beside=(".json", "_entropy.nii.gz"))
+
+
 @pytest.mark.usefixtures("tiny")
-def test_a_cancelled_batch_stops_and_writes_nothing_more(tmp_path):
+def test_a_cancelled_case_writes_nothing_more(tmp_path):
     head = Volume(np.arange(60, dtype=np.int16).reshape(3, 4, 5), np.eye(4))
     for name in ("a.nii", "b.nii"):
         save(head, tmp_path / name)
-    cases = find_cases([tmp_path / "a.nii", tmp_path / "b.nii"], tmp_path / "out")
+    first, second = find_cases([tmp_path / "a.nii", tmp_path / "b.nii"], tmp_path / "out")
     token = CancelToken()
-    outcomes = run_cases(cases, load_model("tiny:bright"), cancel=token)
-    assert next(outcomes).written == (tmp_path / "out" / "a.nii.gz", tmp_path / "out" / "a.json")
+    job = SegmentCases(model="tiny:bright", cancel=token)
+    assert run_alone(first, job).status == "done"
     token.cancel()
     with pytest.raises(Cancelled):
-        next(outcomes)
+        run_alone(second, job)
     assert sorted(named((tmp_path / "out").iterdir())) == ["a.json", "a.nii.gz"]
 
 
 @pytest.mark.usefixtures("tiny")
 def test_the_same_input_gives_the_same_bytes(tmp_path):
     save(Volume(np.arange(60, dtype=np.int16).reshape(3, 4, 5), np.eye(4)), tmp_path / "a.nii")
-    model = load_model("tiny:bright")
+    job = SegmentCases(model="tiny:bright")
+    written = []
     for out in ("once", "twice"):
-        list(run_cases(find_cases([tmp_path / "a.nii"], tmp_path / out), model))
-    once, twice = ((tmp_path / out / "a.nii.gz").read_bytes() for out in ("once", "twice"))
-    assert once == twice
+        (case,) = find_cases([tmp_path / "a.nii"], tmp_path / out)
+        assert run_alone(case, job).status == "done"
+        written.append([path.read_bytes() for path in case.files])
+    assert written[0] == written[1]

@@ -1,0 +1,279 @@
+"""Cases: what goes in, what it is called, and the files that are to come of it."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from medseg.batch.manifest import Entry, is_manifest, read_manifest
+from medseg.channels import group_channels, split_name
+from medseg.errors import OptionError, ResourceError, VolumeError
+from medseg.formats import check_writable, is_one_volume, known_suffixes, list_contents, stem_of, suffix_of
+from medseg.plugin import Content
+from medseg.registry import Registry, default_registry
+
+DEFAULT_SUFFIX = ".nii.gz"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One unit of a batch.
+
+    Args:
+        name: by which it is reported; unique in a batch.
+        sources: what it reads: one path for each channel of a model, or a predicted and a true label map.
+        files: what it writes, in the order in which the files appear; the last says that all are there.
+        options: of this case alone, JSON values: permissions for the reader, such as ``series``.
+        problem: why it is refused before anything is read, such as a missing channel; empty if it is not.
+    """
+
+    name: str
+    sources: tuple[Path, ...]
+    files: tuple[Path, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    problem: str = ""
+
+    @property
+    def target(self) -> Path:
+        """The last file: the label map, of a segmentation."""
+        return self.files[-1]
+
+    def as_json(self) -> dict[str, Any]:
+        """For a worker process."""
+        return {
+            "name": self.name,
+            "sources": [str(path.absolute()) for path in self.sources],
+            "files": [str(path.absolute()) for path in self.files],
+            "options": dict(self.options),
+        }
+
+    @classmethod
+    def from_json(cls, described: Mapping[str, Any]) -> "Case":
+        """What ``as_json`` described."""
+        return cls(
+            name=described["name"],
+            sources=tuple(map(Path, described["sources"])),
+            files=tuple(map(Path, described["files"])),
+            options=described["options"],
+        )
+
+
+def find_cases(
+    inputs: Sequence[Path],
+    out: Path,
+    *,
+    channels: Sequence[str] = (),
+    beside: Sequence[str] = (".json",),
+    registry: Registry | None = None,
+) -> list[Case]:
+    """Turn inputs into cases with a name and a target each.
+
+    Args:
+        inputs: files; folders whose readable files and series are cases; manifests (.csv, .jsonl).
+        out: a file, if there is one case and the name has a writable suffix; else a folder.
+        channels: the model's. If there are several, inputs become the channels of a case by their
+            names; see ``group_channels``.
+        beside: suffixes of the files that come with each label map.
+        registry: whose formats say what is readable.
+
+    Raises:
+        OptionError: nothing to do, two cases of one name, or a target that is an input.
+    """
+    registry = registry or default_registry()
+    suffixes = known_suffixes(registry)
+    listed = [entry for path in inputs if is_manifest(path) for entry in _listed(path, channels, suffixes)]
+    found = [(path, source) for path in inputs if not is_manifest(path) for source in _expand(path, registry)]
+    if len(channels) > 1:
+        entries = _grouped(found, channels, suffixes)
+        alone = len(inputs) == len(entries) == 1
+    else:
+        entries = [entry for root, source in found for entry in _series(root, source, suffixes, registry)]
+        alone = len(entries) == 1 and found[0][0] == found[0][1]
+    entries += listed
+    if not entries:
+        raise OptionError(
+            f"nothing readable in {', '.join(path.name for path in inputs)}; looked for {', '.join(suffixes)}"
+        )
+    return _place(entries, out, alone=alone and not listed, beside=beside, registry=registry)
+
+
+def case_of_channels(
+    sources: Sequence[Path],
+    out: Path,
+    *,
+    channels: Sequence[str],
+    beside: Sequence[str] = (".json",),
+    registry: Registry | None = None,
+) -> Case:
+    """The one case whose channels were named one by one.
+
+    Args:
+        sources: in the model's order; from ``name_channels``.
+        out, channels, beside, registry: as in ``find_cases``.
+
+    Raises:
+        OptionError: as ``find_cases``.
+    """
+    registry = registry or default_registry()
+    first = _case_name(sources[0], sources[0], known_suffixes(registry))
+    entry = Entry(name=split_name(first, channels)[0] or first, sources=tuple(sources))
+    (case,) = _place([entry], out, alone=True, beside=beside, registry=registry)
+    return case
+
+
+def is_alone(inputs: Sequence[Path], cases: Sequence[Case]) -> bool:
+    """Whether one case was named, and not a cohort: it needs neither workers nor a journal."""
+    return len(cases) == 1 and set(inputs) <= set(cases[0].sources)
+
+
+def expand_folder(path: Path, *, registry: Registry | None = None) -> list[Path]:
+    """A file or a folder of slices as it is; else the readable files and series of a folder.
+
+    Raises:
+        OptionError: the folder holds none.
+    """
+    registry = registry or default_registry()
+    found = _expand(path, registry)
+    if not found:
+        raise OptionError(f"nothing readable in {path}; looked for {', '.join(known_suffixes(registry))}")
+    return found
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for results, and those above it.
+
+    Raises:
+        ResourceError: the system refused.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ResourceError(f"cannot make the folder {folder}: {error.strerror}; choose another") from error
+
+
+def _listed(manifest: Path, channels: Sequence[str], suffixes: Sequence[str]) -> list[Entry]:
+    """The cases of a manifest, each with a name and as many images as the model has channels."""
+    entries = []
+    for entry in read_manifest(manifest):
+        name = entry.name or _case_name(entry.sources[0], entry.sources[0], suffixes)
+        problem = entry.problem
+        if len(entry.sources) != max(len(channels), 1) and not problem:
+            problem = (
+                f"{manifest.name} lists {len(entry.sources)} images for it; the model wants "
+                f"{len(channels)}: {', '.join(channels)}"
+            )
+        entries.append(replace(entry, name=name, problem=problem))
+    return entries
+
+
+def _grouped(
+    found: Sequence[tuple[Path, Path]], channels: Sequence[str], suffixes: Sequence[str]
+) -> list[Entry]:
+    """Cases of several channels; one whose files are called by the channels alone has its folder's name."""
+    named = [(_case_name(root, source, suffixes), source) for root, source in found]
+    return [
+        Entry(
+            name=group.name or group.sources[0].resolve().parent.name,
+            sources=group.sources,
+            problem=group.problem,
+        )
+        for group in group_channels(named, channels)
+    ]
+
+
+def _series(root: Path, source: Path, suffixes: Sequence[str], registry: Registry) -> list[Entry]:
+    """A source as a case; a folder of several series, found in another folder, as one for each."""
+    name = _case_name(root, source, suffixes)
+    contents: tuple[Content, ...] = ()
+    if source.is_dir() and source != root:
+        try:
+            contents = list_contents(source, registry=registry)
+        except VolumeError as error:
+            return [Entry(name=name, sources=(source,), problem=str(error))]
+    if len(contents) < 2:
+        return [Entry(name=name, sources=(source,))]
+    return [
+        Entry(
+            name=f"{name}_series{content.number}",
+            sources=(source,),
+            options={"series": content.number},
+            problem=content.refusal,
+        )
+        for content in contents
+    ]
+
+
+def _place(
+    entries: Sequence[Entry], out: Path, *, alone: bool, beside: Sequence[str], registry: Registry
+) -> list[Case]:
+    """Give each entry its files: those that ``out`` names for one alone, else files of the folder."""
+    suffixes = known_suffixes(registry)
+    names_a_file = bool(suffix_of(out.name, suffixes)) and not out.is_dir()
+    if names_a_file and not (alone and len(entries) == 1):
+        raise OptionError(f"{out} names one file, but there are {len(entries)} cases; name a folder")
+    if names_a_file:
+        check_writable(out, registry=registry)
+        targets = [out]
+    else:
+        twice = sorted(name for name, count in Counter(e.name for e in entries).items() if count > 1)
+        if twice:
+            raise OptionError(
+                f"several inputs are called {', '.join(twice)}; their results would overwrite each other: "
+                "segment them into separate folders"
+            )
+        targets = [out / (entry.name + DEFAULT_SUFFIX) for entry in entries]
+    taken = {source.resolve() for entry in entries for source in entry.sources}
+    for target in targets:
+        if target.resolve() in taken:
+            raise OptionError(f"{target} is an input; choose another place for the result")
+    cases = [
+        Case(
+            name=entry.name,
+            sources=entry.sources,
+            files=(*(target.with_name(stem_of(target.name, suffixes) + s) for s in beside), target),
+            options=entry.options,
+            problem=entry.problem,
+        )
+        for entry, target in zip(entries, targets, strict=True)
+    ]
+    written = Counter(path for case in cases for path in case.files)
+    twice = sorted(path.name for path, count in written.items() if count > 1)
+    if twice:
+        raise OptionError(f"several cases would write {', '.join(twice[:3])}; call one of them otherwise")
+    return cases
+
+
+def _case_name(root: Path, source: Path, suffixes: Sequence[str]) -> str:
+    """The path below ``root``, joined by _, a file's without its suffix."""
+    if source == root:
+        return source.resolve().name if source.is_dir() else stem_of(source.name, suffixes)
+    *folders, last = source.relative_to(root).parts
+    return "_".join([*folders, last if source.is_dir() else stem_of(last, suffixes)])
+
+
+def _expand(path: Path, registry: Registry) -> list[Path]:
+    """A file, or a folder that is one volume, as it is; else all that is readable in and below it."""
+    if not path.is_dir():
+        return [path]
+    try:
+        if is_one_volume(path, registry=registry):
+            return [path]
+        inside = [entry for entry in sorted(path.iterdir()) if not entry.name.startswith(".")]
+    except OSError as error:
+        raise ResourceError(
+            f"cannot look into {path}: {error.strerror}; check the permissions of the folder"
+        ) from error
+    suffixes = known_suffixes(registry)
+    readable = [entry for entry in inside if entry.is_file() and suffix_of(entry.name, suffixes)]
+    names = {entry.name.lower() for entry in readable}
+    files = [entry for entry in readable if not names & _headers(entry.name.lower())]
+    folders = [entry for entry in inside if entry.is_dir() and not entry.is_symlink()]
+    return files + [case for folder in folders for case in _expand(folder, registry)]
+
+
+def _headers(name: str) -> set[str]:
+    """The names that the header of a NIfTI pair's .img may have: it names the case, and is read."""
+    stem, is_image = re.subn(r"\.img(\.gz)?$", "", name)
+    return {stem + ".hdr", stem + ".hdr.gz"} if is_image else set()

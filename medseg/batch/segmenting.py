@@ -1,0 +1,152 @@
+"""The job of ``medseg segment``: read a volume, segment it, write the label map and what comes with it."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from medseg.atomic import write_together
+from medseg.batch.cases import Case
+from medseg.batch.job import Report
+from medseg.formats import load, reader_options
+from medseg.inference.execution import Execution
+from medseg.inference.memory import parse_bytes
+from medseg.loaded import LoadedModel
+from medseg.predict import load_model
+from medseg.progress import CancelToken, OnProgress
+from medseg.provenance import measured_in, without_measured
+from medseg.registry import Registry, default_registry
+from medseg.results import find_exports, result_writers
+from medseg.segmentation import Segmentation
+from medseg.volume import Volume
+
+_Read = tuple[list[Volume], list[dict[str, Any]], float]
+_Worked = tuple[Segmentation, list[Volume], list[dict[str, Any]]]
+
+
+class SegmentCases:
+    """Segment cases with one model, which stays loaded.
+
+    Args:
+        model, device, options, execution: as in ``load_model``. ``execution`` may be its fields, and the
+            limit on memory in words: ``4GiB``.
+        exports: other objects to write each result as: ``"stl smooth_mm=1"``.
+        picture: also draw each result as PNG.
+        read_options: permissions for the readers of all cases.
+        force: as in ``segment``.
+        times: whether the record beside each result says how long it took. Without, the same case gives
+            the same bytes.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: str | LoadedModel,
+        device: str = "auto",
+        options: Mapping[str, Any] | None = None,
+        execution: Execution | Mapping[str, Any] | None = None,
+        exports: Sequence[str] = (),
+        picture: bool = False,
+        read_options: Mapping[str, Any] | None = None,
+        force: bool = False,
+        times: bool = False,
+        cancel: CancelToken | None = None,
+    ) -> None:
+        self._exports = find_exports(exports)
+        if isinstance(execution, Mapping):
+            limit = execution.get("max_ram")
+            execution = Execution(
+                **{**execution, "max_ram": parse_bytes(limit) if isinstance(limit, str) else limit}
+            )
+        self._model = (
+            model
+            if isinstance(model, LoadedModel)
+            else load_model(model, device=device, options=options, execution=execution)
+        )
+        self._picture = picture
+        self._read_options = dict(read_options or {})
+        self._force = force
+        self._times = times
+        self._cancel = cancel
+        self._settings = {
+            **_decisive(self._model.describe()),
+            "plugins": _versions_that_matter(self._model, exports, default_registry()),
+            "exports": list(exports),
+            "picture": picture,
+            "permissions": self._read_options,
+            "force": force,
+        }
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The model, its weights and contract, versions, and how it is run."""
+        return self._settings
+
+    def read(self, case: Case) -> _Read:
+        """Each channel's volume, the permissions that it was read with, and the seconds it took."""
+        start = time.perf_counter()
+        given = {**self._read_options, **case.options}
+        options = [reader_options(source, given) for source in case.sources]
+        volumes = [load(source, **o) for source, o in zip(case.sources, options, strict=True)]
+        return volumes, options, time.perf_counter() - start
+
+    def work(self, case: Case, item: _Read, *, smaller: bool, progress: OnProgress | None) -> _Worked:  # noqa: ARG002  # a job is told
+        """Segment it."""
+        volumes, options, seconds = item
+        result = self._model.segment(volumes, force=self._force, progress=progress, cancel=self._cancel)
+        stages = {**result.provenance["seconds"], "read": round(seconds, 3)}
+        result = replace(result, provenance={**result.provenance, "seconds": stages})
+        return result, volumes, options
+
+    def write(self, case: Case, item: _Worked, folder: Path) -> Report:
+        """Write the label map, its record, and what else was asked for."""
+        result, volumes, options = item
+        writers = result_writers(
+            result,
+            image=volumes[0],
+            record=None if self._times else without_measured(result.provenance),
+            source=case.sources[0],
+            read_options=options[0],
+            exports=self._exports,
+            picture=self._picture,
+        )
+        files = [folder / path.name for path in case.files]
+        if folder == case.target.parent:
+            write_together(list(zip(files, writers, strict=True)))
+        else:
+            for path, write in zip(files, writers, strict=True):
+                write(path)
+        labels = [
+            {"value": m.label.value, "name": m.label.name, "voxels": m.voxels, "ml": round(m.ml, 4)}
+            for m in result.measures
+        ]
+        return Report(
+            result={"labels": labels, "warnings": list(result.warnings)},
+            measured=measured_in(result.provenance),
+        )
+
+
+def _decisive(described: Mapping[str, Any]) -> dict[str, Any]:
+    """What a model's description says that its results depend on."""
+    execution = {name: value for name, value in described["execution"].items() if name != "max_ram"}
+    names = ("model", "weights_sha256", "locator", "settings", "labels", "medseg", "torch")
+    return {
+        **{name: described[name] for name in names},
+        # Which of several alike devices it was, and its threads, change no more than the last bits of scores;
+        # who asked for the same bytes is held to the same threads.
+        "device": str(described["device"]).partition(" ")[0].partition(":")[0],
+        "threads": described["threads"] if execution["deterministic"] else None,
+        "execution": execution,
+    }
+
+
+def _versions_that_matter(model: LoadedModel, exports: Sequence[str], registry: Registry) -> dict[str, str]:
+    """Versions of the plugins that may have had a part in a result: others may come and go."""
+    described, plugin = model.description, model.name.partition(":")[0]
+    used = {plugin, registry.find("architecture", described.architecture, within=plugin).plugin}
+    if described.head:
+        used.add(registry.find("head", described.head, within=plugin).plugin)
+    used |= {registry.find("export", text.split()[0]).plugin for text in exports}
+    used |= {r.plugin for kind in ("format", "step", "backend") for r in registry.components(kind)}
+    return {r.distribution: r.version for r in registry.records if r.name in used}

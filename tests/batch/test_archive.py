@@ -1,0 +1,36 @@
+"""A folder of folders with several series each: a case for each series."""
+
+import numpy as np
+import pytest
+
+from medseg.batch.cases import find_cases
+from medseg.batch.segmenting import SegmentCases
+
+pytestmark = pytest.mark.usefixtures("tiny")
+
+
+def write_series(folder, *lengths):
+    folder.mkdir(parents=True)
+    for series, length in enumerate(lengths):
+        for number in range(length):
+            np.savetxt(folder / f"{series}-{number}.slice", np.full((4, 5), 100 * series + number))
+
+
+def test_each_series_of_an_archive_is_a_case_with_its_own_number(tmp_path):
+    write_series(tmp_path / "in" / "p1" / "s1", 3, 2)
+    write_series(tmp_path / "in" / "p2", 3)
+    cases = find_cases([tmp_path / "in"], tmp_path / "out")
+    assert [(case.name, dict(case.options)) for case in cases] == [
+        ("p1_s1_series1", {"series": 1}),
+        ("p1_s1_series2", {"series": 2}),
+        ("p2", {}),
+    ]
+    job = SegmentCases(model="tiny:calm")
+    shapes = [job.read(case)[0][0].shape for case in cases]
+    assert shapes == [(4, 5, 3), (4, 5, 2), (4, 5, 3)]
+
+
+def test_a_series_that_cannot_be_read_is_refused_and_the_others_are_not(tmp_path):
+    write_series(tmp_path / "in" / "p1", 1, 2)
+    scout, scan = find_cases([tmp_path / "in"], tmp_path / "out")
+    assert (scout.problem, scan.problem) == ("one slice only", "")

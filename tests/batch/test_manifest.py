@@ -1,0 +1,85 @@
+import json
+
+import pytest
+
+from medseg.batch.cases import find_cases
+from medseg.batch.manifest import read_manifest
+from medseg.errors import OptionError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "scans").mkdir()
+    for name in ("a.nii.gz", "b.nii.gz", "b2.nii.gz"):
+        (tmp_path / "scans" / name).write_bytes(b"")
+    return tmp_path
+
+
+def write(path, text):
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_csv_names_cases_and_may_hold_other_columns(folder):
+    table = write(
+        folder / "cases.csv",
+        "image,name,age,allow:orientation\nscans/a.nii.gz,first,61,sform\nscans/b.nii.gz,,,\n",
+    )
+    cases = find_cases([table], folder / "out")
+    assert [(c.name, c.sources, dict(c.options), c.target) for c in cases] == [
+        (
+            "first",
+            (folder / "scans" / "a.nii.gz",),
+            {"orientation": "sform"},
+            folder / "out" / "first.nii.gz",
+        ),
+        ("b", (folder / "scans" / "b.nii.gz",), {}, folder / "out" / "b.nii.gz"),
+    ]
+
+
+def test_json_lines_and_csv_list_the_channels_of_a_case_in_order(folder):
+    lines = [{"image": ["scans/b.nii.gz", "scans/b2.nii.gz"], "name": "bob", "allow": {"series": 2}}]
+    manifest = write(folder / "cases.jsonl", "\n".join(map(json.dumps, lines)) + "\n\n")
+    table = write(folder / "cases.csv", "name,image,image2\nbob,scans/b.nii.gz,scans/b2.nii.gz\n")
+    both = [folder / "scans" / "b.nii.gz", folder / "scans" / "b2.nii.gz"]
+    for path in (manifest, table):
+        (case,) = find_cases([path], folder / "out", channels=("T1w", "FLAIR"))
+        assert (case.name, list(case.sources), case.problem) == ("bob", both, "")
+    assert read_manifest(manifest)[0].options == {"series": 2}
+
+
+def test_a_case_with_too_few_channels_or_a_lost_image_is_refused_and_the_others_are_not(folder):
+    table = write(
+        folder / "cases.csv",
+        "image,image2\nscans/a.nii.gz,\nscans/lost.nii.gz,scans/b.nii.gz\nscans/b.nii.gz,scans/b2.nii.gz\n",
+    )
+    few, lost, sound = find_cases([table], folder / "out", channels=("T1w", "FLAIR"))
+    assert few.problem == "cases.csv lists 1 images for it; the model wants 2: T1w, FLAIR"
+    assert lost.problem == (
+        "cases.csv, line 3: there is no lost.nii.gz; relative paths start at the manifest"
+    )
+    assert sound.problem == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.csv", "scan,name\nx,y\n", "a.csv has the columns scan, name; wanted one called image"),
+        ("a.csv", "image\n", "a.csv lists no case"),
+        ("a.csv", "", r"a.csv has the columns \(none\)"),
+        ("a.csv", "image,name\nscans/a.nii.gz,../x\n", r"line 2: name is '../x'; wanted a file name"),
+        ("a.jsonl", "{image}\n", "a.jsonl, line 1: no JSON"),
+        ("a.jsonl", "[1]\n", "a.jsonl, line 1: wanted an object, got list"),
+        ("a.jsonl", '{"image": 3}\n', "line 1: image is 3; wanted a path, or a list of them"),
+        ("a.jsonl", '{"image": "scans/a.nii.gz", "allow": 1}\n', "line 1: allow is 1"),
+    ],
+)
+def test_what_is_no_manifest_is_refused_with_its_line(folder, name, text, message):
+    with pytest.raises(OptionError, match=message):
+        find_cases([write(folder / name, text)], folder / "out")
+
+
+def test_bytes_that_are_no_text_are_refused(folder):
+    (folder / "a.csv").write_bytes(b"image\n\xff\xfe\x00\n")
+    with pytest.raises(OptionError, match="is no text in UTF-8"):
+        read_manifest(folder / "a.csv")
