@@ -57,10 +57,15 @@ def load(
     try:
         path.stat()
         found = registry.find("format", format) if format else _format_to_read(path, registry)
+        isolate = _described(found).isolate and isolation.POSSIBLE
+        if isolate:
+            isolation.prepare(
+                _described(found).factory
+            )  # it starts while the reader is imported here as well
         read = registry.load(found)
         checked = check_options(read, options, owner=f"format {found.full_name}")
         volume: object
-        if _described(found).isolate and isolation.POSSIBLE:
+        if isolate:
             volume = isolation.read_isolated(_described(found).factory, path, kind=kind, options=checked)
         else:
             volume = read(path, kind=kind, **checked)
@@ -217,7 +222,12 @@ def list_contents(path: str | Path, *, registry: Registry | None = None) -> tupl
     registry = registry or default_registry()
     found = _format_to_read(path, registry)
     target = _described(found).contents
-    return tuple(registry.load_string(found, target)(path)) if target else ()
+    if not target:
+        return ()
+    if _described(found).isolate and isolation.POSSIBLE:
+        isolation.prepare(_described(found).factory)
+        return isolation.list_isolated(target, path)
+    return tuple(registry.load_string(found, target)(path))
 
 
 def _described(found: Registered) -> Format:

@@ -9,7 +9,8 @@ Reference: DICOM PS3.10, section 7 (file format); PS3.5, section 7 and annex A (
 import io
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import BinaryIO
 
 from pydicom.datadict import tag_for_keyword
@@ -19,6 +20,7 @@ from pydicom.tag import BaseTag
 
 from medseg.errors import VolumeError
 from medseg_dicom.archive import FREE_BYTES, MAX_BYTES, MAX_RATIO
+from medseg_dicom.scan import ENOUGH, UnusualError, scan
 from medseg_dicom.source import Source
 from medseg_dicom.values import Elements
 
@@ -31,6 +33,7 @@ UNDEFINED_LENGTH = 0xFFFFFFFF
 ZIP = b"PK\x03\x04"
 _HEAD = 132  # preamble and magic
 _PIXELS = {0x7FE00008: "float", 0x7FE00009: "double float", 0x7FE00010: "integer"}
+_META = frozenset({0x00020002, 0x00020010})  # MediaStorageSOPClassUID, TransferSyntaxUID
 _LONG_FORM = (b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"UN")
 _EXECUTABLE = (b"MZ", b"\x7fELF")
 
@@ -74,41 +77,87 @@ class Content:
     media_class: str
     big_endian: bool
     pixels: Pixels | None
-    executable: bool
+    executable: bool = False
 
 
-def read_content(source: Source, keywords: tuple[str, ...]) -> Content:
+def read_content(source: Source, keywords: tuple[str, ...], *, texts: bool = False) -> Content:
     """Read the wanted tags of a file, and find its pixels without reading them.
+
+    Args:
+        source: a file, or a member of an archive.
+        keywords: of the tags.
+        texts: texts that are not ASCII are among them, so the character set has to be known.
 
     Raises:
         NotDicomError: the content is something else.
         VolumeError: it is DICOM, but damaged.
     """
+    wanted = _tags(keywords)
     with source.open() as stream:
-        head = stream.read(_HEAD + 8)
-        start = _start(head, source)
+        head = stream.read(ENOUGH)
+        start = _start(head[: _HEAD + 8], source)
+        executable = head[128:_HEAD] == b"DICM" and head.startswith(_EXECUTABLE)
+        try:
+            if not texts:
+                return replace(_read_ordinary(head, start, wanted, source), executable=executable)
+        except UnusualError:
+            pass  # then pydicom reads it
         stream.seek(start)
         try:
-            syntax, media_class = _read_meta(stream)
-            if syntax == DEFLATED:
-                stream = _inflated(stream, packed=source.size)  # noqa: PLW2901  # the rest is read from there
-            implicit, little = _encoding(stream, syntax)
-            wanted = [tag for keyword in keywords if (tag := tag_for_keyword(keyword))]
-            dataset = read_dataset(stream, implicit, little, stop_when=_at_pixels, specific_tags=wanted)
-            pixels = _find_pixels(stream, implicit=implicit, little=little)
+            return replace(_read_any(stream, wanted, source), executable=executable)
         except VolumeError:
             raise
         except Exception as error:  # pydicom raises what the damage leads it into, even RecursionError
             raise VolumeError(
                 "the header cannot be parsed; the file is damaged or cut. Copy or export it again"
             ) from error
+
+
+@cache
+def _tags(keywords: tuple[str, ...]) -> frozenset[int]:
+    return frozenset(tag for keyword in keywords if (tag := tag_for_keyword(keyword)))
+
+
+def _read_ordinary(head: bytes, start: int, wanted: frozenset[int], source: Source) -> Content:
+    """Read the first bytes of a file as explicit VR little-endian, with meta information.
+
+    Raises:
+        UnusualError: they are something else.
+    """
+    if start != _HEAD:
+        raise UnusualError
+    meta, start = scan(head, start, wanted=_META, is_end=lambda tag: tag >> 16 != 2)
+    elements = Elements(Dataset(meta))
+    syntax = elements.text("TransferSyntaxUID") or ""
+    if not syntax or syntax in (IMPLICIT_LITTLE, EXPLICIT_BIG, DEFLATED):
+        raise UnusualError
+    found, at = scan(head, start, wanted=wanted, is_end=_PIXELS.__contains__)
+    pixels = _find_pixels(io.BytesIO(head[at : at + 12]), implicit=False, little=True)
+    if pixels is None:
+        raise UnusualError
+    offset = at + pixels.offset
+    return Content(
+        dataset=Dataset(found),
+        transfer_syntax=syntax,
+        media_class=elements.text("MediaStorageSOPClassUID") or "",
+        big_endian=False,
+        pixels=replace(pixels, offset=offset, available=max(0, source.size - offset)),
+    )
+
+
+def _read_any(stream: BinaryIO, wanted: frozenset[int], source: Source) -> Content:
+    """Read a stream with pydicom."""
+    syntax, media_class = _read_meta(stream)
+    if syntax == DEFLATED:
+        stream = _inflated(stream, packed=source.size)
+    implicit, little = _encoding(stream, syntax)
+    dataset = read_dataset(stream, implicit, little, stop_when=_at_pixels, specific_tags=list(wanted))
     return Content(
         dataset=dataset,
         transfer_syntax=syntax,
         media_class=media_class,
         big_endian=not little,
-        pixels=pixels,
-        executable=head[128:_HEAD] == b"DICM" and head.startswith(_EXECUTABLE),
+        pixels=_find_pixels(stream, implicit=implicit, little=little),
     )
 
 

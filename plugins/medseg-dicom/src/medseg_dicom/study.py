@@ -30,7 +30,7 @@ def read_study(source: Source) -> Dataset:
     Raises:
         VolumeError: it has no StudyInstanceUID.
     """
-    found = read_content(source, _TAGS).dataset
+    found = read_content(source, _TAGS, texts=True).dataset
     study = Dataset()
     study.SpecificCharacterSet = "ISO_IR 192"
     study.StudyInstanceUID = found.get("StudyInstanceUID")

@@ -9,10 +9,12 @@ Reference: DICOM PS3.5, section 6.2 (value representations).
 import math
 import re
 import struct
+from functools import cache
 
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
+from pydicom.tag import BaseTag
 
 from medseg.errors import VolumeError
 
@@ -43,7 +45,7 @@ class Elements:
             VolumeError: another number of values, or one that is no number.
         """
         raw, little_endian = self._raw(keyword)
-        binary = _BINARY.get(dictionary_VR(_tag(keyword)))
+        binary = _binary(keyword)
         if not (raw if binary else raw.strip(b" \0")):
             return None
         values = _unpacked(keyword, raw, binary, little=little_endian) if binary else _written(keyword, raw)
@@ -107,16 +109,23 @@ class Elements:
         return value, bool(getattr(element, "is_little_endian", True))
 
 
+@cache
+def _tag(keyword: str) -> BaseTag:
+    tag = tag_for_keyword(keyword)
+    assert tag is not None, keyword  # the keywords are ours
+    return BaseTag(tag)
+
+
+@cache
+def _binary(keyword: str) -> str | None:
+    """How a number is packed; None if it is written as text."""
+    return _BINARY.get(dictionary_VR(_tag(keyword)))
+
+
 def named(keyword: str) -> str:
     """A tag as messages name it: ``PixelSpacing (0028,0030)``."""
     tag = _tag(keyword)
     return f"{keyword} ({tag >> 16:04x},{tag & 0xFFFF:04x})"
-
-
-def _tag(keyword: str) -> int:
-    tag = tag_for_keyword(keyword)
-    assert tag is not None, keyword  # the keywords are ours
-    return tag
 
 
 def _written(keyword: str, raw: bytes) -> tuple[float, ...]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medseg.memory import empty_voxels
 from medseg_dicom.header import Frame, Instance
 from medseg_dicom.pixels import Stored, read_stored
 
@@ -49,7 +50,7 @@ def read_values(
 
 def _read(frames: Sequence[Frame], kind: type[Any], factor: float, threads: int) -> tuple[_Array, int]:
     storage = frames[0].instance.storage
-    values = np.empty((len(frames), storage.rows, storage.columns), kind)
+    values = empty_voxels((len(frames), storage.rows, storage.columns), kind)
     files: dict[int, list[int]] = defaultdict(list)
     for index, frame in enumerate(frames):
         files[id(frame.instance)].append(index)
