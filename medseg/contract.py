@@ -13,7 +13,7 @@ import numpy as np
 
 from medseg.geometry import reorient
 from medseg.plugin import Channel, Input
-from medseg.volume import Volume
+from medseg.volume import Volume, slices
 
 LOWEST_HU, HIGHEST_HU = -1100, 4000  # scanners store -1024 to 3071; metal and rounding reach further
 AIR_HU_AT_MOST = -500  # lung and air in CT; MR after any usual processing stays above
@@ -122,7 +122,7 @@ def _doubts(channel: Channel, volume: Volume) -> list[Problem]:
     wanted = f"{channel.modality} values"
     if channel.modality == "MR" and low <= AIR_HU_AT_MOST:
         got, remedy = f"values from {low:g} to {high:g}", "is this CT? MR has none so far below 0"
-    elif bool(((volume.array == low) | (volume.array == high)).all()):
+    elif all(bool(((part == low) | (part == high)).all()) for part in slices(volume.array)):
         got, remedy = f"the two values {low:g} and {high:g}", "is this a mask?"
     else:
         return []

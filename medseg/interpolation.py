@@ -19,6 +19,7 @@ Positions = NDArray[np.float64]
 
 _SPLINE_PAD = 12  # voxels of edge padding after which the B-spline prefilter's boundary has decayed (scipy's)
 _EDGE = 0.5 + 1e-6  # half a voxel and rounding: the outer face of the outermost voxel is still inside
+_BAND_VOXELS = 2_000_000  # resampled at once along one axis: some 30 MB in all
 _SLAB_POINTS = 1_000_000  # computed at once where every point is: about 80 bytes each, 80 MB
 
 
@@ -27,11 +28,11 @@ def sample_parallel(
 ) -> Array:
     """Interpolate at the grid of positions p_i x p_j x p_k, in voxels of ``array`` (I, J, K)."""
     shape = tuple(len(p) for p in positions)
-    result = array if how == "nearest" else array.astype(_float_type(array), copy=False)
-    beyond = as_stored(outside, result.dtype)
+    kind = array.dtype if how == "nearest" else np.dtype(_float_type(array))
+    result, beyond = array, as_stored(outside, kind)
     # The axis that shrinks most goes first, so that the others have less to do.
     for axis in sorted(range(3), key=lambda a: shape[a] / array.shape[a]):
-        result = _sample_axis(result, positions[axis], axis, how)
+        result = _sample_in_bands(result, positions[axis], axis, how, kind)
     for axis, (points, length) in enumerate(zip(positions, array.shape, strict=True)):
         inside = (points >= -_EDGE) & (points <= length - 1 + _EDGE)
         if not inside.all():  # this axis was sampled, so the result is no view of the source
@@ -96,10 +97,32 @@ def as_stored(value: float, dtype: np.dtype[Any]) -> NDArray[Any]:
     return np.asarray(value, dtype)
 
 
+def _sample_in_bands(
+    array: Array, positions: Positions, axis: int, how: Interpolation, kind: np.dtype[Any]
+) -> Array:
+    """One axis, a band of lines at a time: lines know nothing of each other, and bands fit in the cache."""
+    across = max((a for a in range(3) if a != axis), key=lambda a: array.shape[a])
+    step = max(1, _BAND_VOXELS // (array.size // array.shape[across]))
+    if _is_whole(positions, array.shape[axis]) or step >= array.shape[across]:
+        return _sample_axis(array.astype(kind, copy=False), positions, axis, how)
+    shape = list(array.shape)
+    shape[axis] = len(positions)
+    result = np.empty(shape, kind)
+    for start in range(0, array.shape[across], step):
+        band = (slice(None),) * across + (slice(start, start + step),)
+        result[band] = _sample_axis(array[band].astype(kind, copy=False), positions, axis, how)
+    return result
+
+
+def _is_whole(positions: Positions, length: int) -> bool:
+    """Whether the wanted points are the voxels themselves."""
+    return len(positions) == length and np.array_equal(positions, np.arange(length))
+
+
 def _sample_axis(array: Array, positions: Positions, axis: int, how: Interpolation) -> Array:
     """One axis: a weighted sum of one, two or four shifted gathers."""
     length = array.shape[axis]
-    if len(positions) == length and np.array_equal(positions, np.arange(length)):
+    if _is_whole(positions, length):
         return array
     if how == "nearest":
         return array.take(np.floor(positions + 0.5).astype(np.intp).clip(0, length - 1), axis)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from medseg.model import Label
-from medseg.volume import Volume
+from medseg.volume import Volume, slices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +20,10 @@ class Measure:
 
 def measure(labels: Volume, classes: Sequence[Label]) -> tuple[Measure, ...]:
     """Voxels and mL of each class but the background in a label map."""
-    counts = np.bincount(labels.array.ravel(), minlength=max(c.value for c in classes) + 1)
+    size = max(int(labels.array.max()), *(c.value for c in classes)) + 1
+    counts = np.zeros(size, np.int64)
+    for part in slices(labels.array):  # bincount makes 64-bit numbers of what it counts
+        counts += np.bincount(part.ravel(), minlength=size)
     return tuple(
         Measure(label=c, voxels=int(counts[c.value]), ml=float(counts[c.value]) * labels.voxel_ml)
         for c in classes

@@ -192,6 +192,11 @@ def corner_distance_mm(a: Affine, b: Affine, shape: tuple[int, int, int]) -> flo
     return float(np.linalg.norm(difference, axis=0).max())
 
 
+def slices(array: Voxels) -> Voxels:
+    """The array with the axis first along which slices are whole pieces of memory, to go through them."""
+    return np.moveaxis(array, int(np.argmax(np.abs(array.strides))), 0)
+
+
 def smallest_integer_type(largest: int) -> type[np.integer[Any]]:
     """The smallest unsigned type up to 16 bits, then int32 or int64, that holds 0..largest."""
     for kind in (np.uint8, np.uint16, np.int32):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from medseg import interpolation
 from medseg.errors import VolumeError
 from medseg.interpolation import as_stored, sample_anywhere, sample_parallel
 
@@ -151,3 +152,13 @@ def test_a_fill_value_that_fits_is_kept(value, dtype):
     stored = as_stored(value, np.dtype(dtype))
     assert stored.dtype == np.dtype(dtype)
     np.testing.assert_equal(float(stored), np.float64(value) if dtype != "f4" else np.nan)
+
+
+@pytest.mark.parametrize("how", ["nearest", "linear", "cubic"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_bands_change_no_bit(how, order, monkeypatch):
+    array = np.asarray(np.random.default_rng(0).normal(size=(23, 17, 19)), np.float32, order=order)
+    positions = tuple(np.linspace(-0.5, n - 0.5, m) for n, m in zip(array.shape, (11, 40, 19), strict=True))
+    whole = interpolation.sample_parallel(array, positions, how, 0)
+    monkeypatch.setattr(interpolation, "_BAND_VOXELS", 900)
+    np.testing.assert_array_equal(interpolation.sample_parallel(array, positions, how, 0), whole)

@@ -5,6 +5,7 @@ the grid alone, and so does their undo; steps on label maps never add a label.
 """
 
 import itertools
+import math
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -13,7 +14,7 @@ from scipy import ndimage
 
 from medseg.errors import OptionError
 from medseg.geometry import Undo
-from medseg.volume import Volume
+from medseg.volume import Volume, slices
 
 _LONG_LIST = 2**16  # find_objects makes a list as long as the largest label
 
@@ -24,7 +25,7 @@ def clip(*, low: float = 0.0, high: float = 1.0) -> StepCall:
     """Limit values to ``low .. high``, in the volume's unit (HU for CT)."""
     if low > high:
         raise OptionError(f"clip: low ({low}) must not be above high ({high})")
-    return _on_values(lambda x: np.clip(x, low, high))
+    return _on_values(lambda x: np.clip(x, low, high, out=x))
 
 
 def clip_percentiles(*, low: float = 0.5, high: float = 99.5) -> StepCall:
@@ -34,7 +35,7 @@ def clip_percentiles(*, low: float = 0.5, high: float = 99.5) -> StepCall:
 
     def clipped(x: NDArray[np.float32]) -> NDArray[np.float32]:
         # One partition serves both percentiles; the values are numpy's own definition ("linear").
-        return np.clip(x, *np.percentile(x, [low, high]).astype(np.float32))
+        return np.clip(x, *np.percentile(x, [low, high]).astype(np.float32), out=x)
 
     return _on_values(clipped)
 
@@ -43,15 +44,23 @@ def zscore() -> StepCall:
     """Subtract the mean and divide by the standard deviation (by 1 where a volume is constant)."""
 
     def normalised(x: NDArray[np.float32]) -> NDArray[np.float32]:
-        deviation = float(x.std(dtype=np.float64)) or 1.0
-        return ((x - np.float32(x.mean(dtype=np.float64))) / np.float32(deviation)).astype(np.float32)
+        mean, deviation = _mean_and_deviation(x)
+        x -= np.float32(mean)
+        x /= np.float32(deviation or 1.0)
+        return x
 
     return _on_values(normalised)
 
 
 def scale(*, factor: float = 1.0, offset: float = 0.0) -> StepCall:
     """Multiply by ``factor``, then add ``offset``."""
-    return _on_values(lambda x: x * np.float32(factor) + np.float32(offset))
+
+    def scaled(x: NDArray[np.float32]) -> NDArray[np.float32]:
+        x *= np.float32(factor)
+        x += np.float32(offset)
+        return x
+
+    return _on_values(scaled)
 
 
 def rescale(*, low: float = 0.0, high: float = 1.0) -> StepCall:
@@ -60,9 +69,10 @@ def rescale(*, low: float = 0.0, high: float = 1.0) -> StepCall:
     def mapped(x: NDArray[np.float32]) -> NDArray[np.float32]:
         least, most = float(x.min()), float(x.max())
         span = (most - least) or 1.0
-        return ((x - np.float32(least)) * np.float32((high - low) / span) + np.float32(low)).astype(
-            np.float32
-        )
+        x -= np.float32(least)
+        x *= np.float32((high - low) / span)
+        x += np.float32(low)
+        return x
 
     return _on_values(mapped)
 
@@ -130,10 +140,18 @@ def _boxes(labels: NDArray[np.integer]) -> list[tuple[int, tuple[slice, slice, s
     return [(int(n), box) for n, box in boxes if n != 0 and box is not None]
 
 
+def _mean_and_deviation(x: NDArray[np.float32]) -> tuple[float, float]:
+    """In double precision, slice by slice: numpy would hold the squares of the whole in it."""
+    mean = sum(float(part.sum(dtype=np.float64)) for part in slices(x)) / x.size
+    squares = sum(float(np.square(np.subtract(part, mean, dtype=np.float64)).sum()) for part in slices(x))
+    return mean, math.sqrt(squares / x.size)
+
+
 def _on_values(change: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> StepCall:
+    """A step that works on a copy of the values, which is all that it holds besides."""
+
     def step(volume: Volume) -> tuple[Volume, Undo]:
-        values = volume.array.astype(np.float32, copy=False)
-        return volume.with_array(change(values), kind="image"), _unchanged
+        return volume.with_array(change(volume.array.astype(np.float32)), kind="image"), _unchanged
 
     return step
 

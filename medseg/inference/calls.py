@@ -35,19 +35,28 @@ def constants_once(network: Network) -> Network:
     are. The latest one is kept.
 
     Args:
-        network: (1,C,*S) -> (1,K,*S); its answer depends on the window alone.
+        network: (B,C,*S) -> (B,K,*S); its answer for a window depends on that window alone.
     """
     seen: tuple[tuple[int, ...], list[float]] | None = None
     answer = torch.empty(0)
 
-    def call(window: Tensor) -> Tensor:
+    def constant(window: Tensor, values: Tensor) -> Tensor:
         nonlocal seen, answer
-        low, high = window.flatten(2).aminmax(dim=2)
-        if not torch.equal(low, high):
-            return network(window)
-        key = tuple(window.shape), low.flatten().tolist()
+        key = tuple(window.shape), values.tolist()
         if key != seen:
             answer, seen = network(window), key
         return answer
+
+    def call(windows: Tensor) -> Tensor:
+        low, high = windows.flatten(2).aminmax(dim=2)  # (B,C)
+        same = (low == high).all(dim=1)
+        if not bool(same.any()):
+            return network(windows)
+        varied = network(windows[~same]) if not bool(same.all()) else None
+        answers = [
+            constant(windows[n : n + 1], low[n]) if alike else None for n, alike in enumerate(same.tolist())
+        ]
+        others = iter(() if varied is None else varied)
+        return torch.cat([next(others)[None] if known is None else known for known in answers])
 
     return call

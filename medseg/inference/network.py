@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from medseg.errors import ResourceError
 from medseg.inference.calls import Network, constants_once, mirrored
+from medseg.inference.room import Room, ran_out
 from medseg.inference.slab import Slab
 from medseg.inference.slices import slide_slices, with_neighbours
 from medseg.inference.windows import pad_to, slide_slabs
@@ -47,19 +48,25 @@ def stream_logits(
     patch: Windows | Slices | WholeGrid,
     *,
     mirror: Sequence[int] = (),
+    room: Room | None = None,
+    device: torch.device | None = None,
     on_window: Callable[[int, int], None] | None = None,
+    on_smaller: Callable[[Room], None] | None = None,
     cancel: CancelToken | None = None,
 ) -> Iterator[Slab]:
-    """Logits (K,*S) float32 of an image (C,*S), both on the network's device, as slabs.
+    """Logits (K,*S) float32 of an image (C,*S), as slabs.
 
     On CUDA the network runs in float16 autocast; what it returns is summed in float32.
 
     Args:
-        network: (1,C,*window) -> logits (1,K,*window).
-        image: (C,I,J,K), prepared as the contract says.
+        network: (B,C,*window) -> logits (B,K,*window).
+        image: (C,I,J,K), prepared as the contract says; it may be in the CPU's memory.
         patch: windows, slices, or the whole image at once.
         mirror: spatial axes; average over all flips of a window along them.
+        room: how much is done at once, of windows; one window, if None.
+        device: of the network; the image's, if None.
         on_window: called with (done, total) after each window or slice.
+        on_smaller: called when memory ran out, with the room that is left.
         cancel: checked before each window or slice.
 
     Raises:
@@ -72,13 +79,23 @@ def stream_logits(
             return network(window)
 
     seen = constants_once(mirrored(call, mirror) if mirror else call)
-    with _memory_errors(image.device):
+    device = device or image.device
+    with _memory_errors(device):
         if isinstance(patch, Slices):
-            yield from slide_slices(seen, image, patch, on_window=on_window, cancel=cancel)
+            yield from slide_slices(seen, image, patch, device=device, on_window=on_window, cancel=cancel)
             return
         if isinstance(patch, WholeGrid):
             patch = Windows(size=patch.shape, overlap=0.0, blend="constant")
-        yield from slide_slabs(seen, image, patch, on_window=on_window, cancel=cancel)
+        yield from slide_slabs(
+            seen,
+            image,
+            patch,
+            room=room,
+            device=device,
+            on_window=on_window,
+            on_smaller=on_smaller,
+            cancel=cancel,
+        )
 
 
 def central_window(image: Tensor, patch: Windows | Slices | WholeGrid) -> Tensor:
@@ -97,10 +114,10 @@ def central_window(image: Tensor, patch: Windows | Slices | WholeGrid) -> Tensor
 def _memory_errors(device: torch.device) -> Iterator[None]:
     try:
         yield
-    except torch.cuda.OutOfMemoryError as error:
-        raise ResourceError(f"the memory of {device} is too small: {error}. Try --device cpu") from error
-    except RuntimeError as error:
-        # torch has no class of its own for a failed allocation on the CPU.
-        if "can't allocate memory" not in str(error):
+    except (RuntimeError, MemoryError) as error:
+        if not ran_out(error):
             raise
-        raise ResourceError(f"memory ran out while the network ran: {error}") from error
+        remedy = "Try --device cpu" if device.type != "cpu" else "Close other programs, or crop the input"
+        raise ResourceError(
+            f"the memory of {device} is too small for one window: {error}. {remedy}"
+        ) from error

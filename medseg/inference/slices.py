@@ -20,6 +20,7 @@ def slide_slices(
     image: Tensor,
     slices: Slices,
     *,
+    device: torch.device | None = None,
     on_window: Callable[[int, int], None] | None = None,
     cancel: CancelToken | None = None,
 ) -> Iterator[Slab]:
@@ -29,11 +30,12 @@ def slide_slices(
         network: (1, C*(2n+1), H, W) -> logits (1, K, H, W) for n neighbours on each side.
         image: (C, I, J, K).
         slices: axis, neighbours, and the windows within a slice.
+        device: of the network; the image's, if None.
         on_window: called with (done, total) after each slice.
         cancel: checked before each slice.
 
     Yields:
-        Slabs (K, I, J, K) float32 with one row on the slices' axis, on the image's device.
+        Slabs (K, I, J, K) float32 with one row on the slices' axis, on the network's device.
     """
     along = slices.axis + 1
     windows = Windows(
@@ -44,7 +46,7 @@ def slide_slices(
         if cancel:
             cancel.check()
         plane = with_neighbours(image, n, axis=slices.axis, neighbours=slices.neighbours)
-        scores = slide(network, plane, windows)
+        scores = slide(network, plane.to(device) if device else plane, windows)
         if on_window:
             on_window(n + 1, count)
         yield Slab(logits=scores.unsqueeze(along), axis=slices.axis, start=n)

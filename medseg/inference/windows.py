@@ -15,8 +15,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from medseg.errors import ContractError
+from medseg.inference.feed import Feed
+from medseg.inference.room import Room, ran_out
 from medseg.inference.slab import Slab
-from medseg.inference.weights import ClampedGaussian, Partition
+from medseg.inference.stitching import Ring
 from medseg.plugin import Windows
 from medseg.progress import CancelToken
 
@@ -52,20 +54,28 @@ def slide_slabs(
     image: Tensor,
     windows: Windows,
     *,
+    room: Room | None = None,
+    device: torch.device | None = None,
     on_window: Callable[[int, int], None] | None = None,
+    on_smaller: Callable[[Room], None] | None = None,
     cancel: CancelToken | None = None,
 ) -> Iterator[Slab]:
     """Blend a network's logits over all windows, and yield rows as they are finished.
 
+    Where memory runs out, the same windows are run again in less room, and what was done is kept.
+
     Args:
-        network: (1,C,*window) -> logits (1,K,*window).
-        image: (C,*S), on the network's device.
+        network: (B,C,*window) -> logits (B,K,*window).
+        image: (C,*S); it may be in the CPU's memory while the network is on a GPU.
         windows: size, overlap, blending and placement.
+        room: how much is done at once; one window, if None.
+        device: of the network; the image's, if None.
         on_window: called with (done, total) after each window.
-        cancel: checked before each window.
+        on_smaller: called when memory ran out, with the room that is left.
+        cancel: checked before each batch of windows.
 
     Yields:
-        Slabs on the image's device, along the axis on which the fewest values are held.
+        Slabs along the axis on which the fewest values are held, on the device where they were added up.
 
     Raises:
         ContractError: a window without voxels, an overlap outside 0 <= overlap < 1, or a network that
@@ -76,35 +86,38 @@ def slide_slabs(
             f"windows of {tuple(windows.size)} voxels with an overlap of {windows.overlap}: wanted sizes "
             "of at least 1 and 0 <= overlap < 1"
         )
-    sizes = tuple(windows.size)
+    sizes, place_of_network, room = tuple(windows.size), device or image.device, room or Room()
     padded, inner = pad_to(image, sizes)
     starts = place(padded.shape[1:], windows)
     axis = slab_axis(padded.shape[1:], sizes)
     corners = sorted(itertools.product(*starts), key=lambda corner: corner[axis])
-    ring: _Ring | None = None
-    for done, corner in enumerate(corners, start=1):
+    feed = Feed(padded, sizes, corners, place_of_network)
+    ring = Ring(padded.shape[1:], starts, windows, axis=axis, room=room, device=place_of_network)
+    done = 0
+    while done < len(corners):
         if cancel:
             cancel.check()
-        box = tuple(slice(a, a + size) for a, size in zip(corner, sizes, strict=True))
-        logits = network(padded[(slice(None), *box)].unsqueeze(0))[0].float()
-        if tuple(logits.shape[1:]) != sizes:
-            raise ContractError(
-                f"the network answered {sizes} voxels with {tuple(logits.shape[1:])}; wanted as many out as "
-                "in. A U-Net built with padding='valid' gives the middle alone: build it with "
-                "padding='mirror', which takes the same weights"
-            )
-        if on_window:
-            on_window(done, len(corners))
-        if len(corners) == 1:
-            yield Slab(logits=logits[(slice(None), *inner)], axis=axis, start=0)
-            return
-        if ring is None:
-            ring = _Ring(len(logits), padded, starts, windows, axis)
-        ring.add(logits, corner)
-        following = corners[done][axis] if done < len(corners) else padded.shape[axis + 1]
-        if following > corner[axis]:
-            yield from _inside(ring.finished(following), inner)
-            ring.advance_to(following)
+        answers = _attempt(network, feed, done, room, place_of_network)
+        if isinstance(answers, Room):
+            room = answers
+            ring.move(room)
+            if on_smaller:
+                on_smaller(room)
+            continue
+        _check_answered(answers, sizes)
+        for logits in answers:
+            corner = corners[done]
+            done += 1
+            if on_window:
+                on_window(done, len(corners))
+            if len(corners) == 1:
+                yield Slab(logits=logits.float()[(slice(None), *inner)], axis=axis, start=0)
+                return
+            ring.add(logits.float(), corner)
+            following = corners[done][axis] if done < len(corners) else padded.shape[axis + 1]
+            if following > corner[axis]:
+                for slab in ring.finish(following):
+                    yield from _inside(slab, inner)
 
 
 def place(shape: Sequence[int], windows: Windows) -> list[list[int]]:
@@ -123,50 +136,27 @@ def slab_axis(shape: Sequence[int], sizes: Sequence[int]) -> int:
     return min(range(len(sizes)), key=lambda axis: sizes[axis] / shape[axis])
 
 
-class _Ring:
-    """The sums of the rows that a window along one axis can still reach."""
+def _attempt(network: Network, feed: Feed, first: int, room: Room, device: torch.device) -> Tensor | Room:
+    """What the network says of the next windows; or the room to try again in, if memory ran out."""
+    try:
+        return network(feed.take(first, room.batch))
+    except Exception as error:
+        smaller = room.smaller(device) if ran_out(error) else None
+        if smaller is None:
+            raise
+    # Outside of the handler, whose traceback would keep alive what the network had allocated.
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    return smaller
 
-    def __init__(
-        self, classes: int, padded: Tensor, starts: Sequence[Sequence[int]], windows: Windows, axis: int
-    ) -> None:
-        shape = list(padded.shape[1:])
-        shape[axis] = windows.size[axis]
-        self._sizes, self._axis, self._start = windows.size, axis, 0
-        self._sums = torch.zeros((classes, *shape), device=padded.device)
-        self._blend: Partition | ClampedGaussian
-        if windows.placement == "monai" and windows.blend == "gaussian":
-            self._blend = ClampedGaussian(windows.size)
-        else:
-            self._blend = Partition(starts, windows.size, windows.blend)
-        self._counts = None if self._blend.sums_to_one else torch.zeros((1, *shape), device=padded.device)
 
-    def add(self, logits: Tensor, corner: tuple[int, ...]) -> None:
-        """Add a window's weighted logits."""
-        begins = [a - self._start * (n == self._axis) for n, a in enumerate(corner)]
-        box = (slice(None), *(slice(a, a + size) for a, size in zip(begins, self._sizes, strict=True)))
-        weight = self._blend.at(corner).to(logits.device)
-        self._sums[box].addcmul_(logits, weight)
-        if self._counts is not None:
-            self._counts[box] += weight
-
-    def finished(self, following: int) -> Slab:
-        """The rows before the next window's."""
-        rows = self._sums.narrow(self._axis + 1, 0, following - self._start)
-        if self._counts is not None:
-            rows.div_(self._counts.narrow(self._axis + 1, 0, following - self._start))
-        return Slab(logits=rows, axis=self._axis, start=self._start)
-
-    def advance_to(self, following: int) -> None:
-        """Forget the finished rows and make room for as many."""
-        gone, along = following - self._start, self._axis + 1
-        for kept in (self._sums, self._counts):
-            if kept is None:
-                continue
-            # Row by row: source and target of one copy would overlap.
-            for row in range(kept.shape[along] - gone):
-                kept.select(along, row).copy_(kept.select(along, row + gone))
-            kept.narrow(along, max(0, kept.shape[along] - gone), min(gone, kept.shape[along])).zero_()
-        self._start = following
+def _check_answered(answers: Tensor, sizes: tuple[int, ...]) -> None:
+    if tuple(answers.shape[2:]) != sizes:
+        raise ContractError(
+            f"the network answered {sizes} voxels with {tuple(answers.shape[2:])}; wanted as many out as "
+            "in. A U-Net built with padding='valid' gives the middle alone: build it with "
+            "padding='mirror', which takes the same weights"
+        )
 
 
 def _inside(slab: Slab, inner: Box) -> Iterator[Slab]:

@@ -60,3 +60,14 @@ def test_any_other_window_gets_its_own_answer(net, other):
     call = constants_once(net)
     call(torch.zeros(1, 2, 4, 4, 4))
     assert torch.equal(call(other).nan_to_num(7), net(other).nan_to_num(7))
+
+
+def test_of_several_windows_the_constant_ones_run_once_and_each_gets_its_own_answer(net):
+    batches = []
+    call = constants_once(lambda x: batches.append(len(x)) or net(x))
+    windows = torch.randn(5, 2, 4, 4, 4)
+    windows[1], windows[3] = 2.5, 2.5
+    assert torch.allclose(call(windows), net(windows), atol=1e-6)
+    assert batches == [3, 1]
+    assert torch.equal(call(windows[3:4]), net(windows[3:4]))
+    assert batches == [3, 1]

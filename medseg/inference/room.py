@@ -1,0 +1,41 @@
+"""How much is done at once: the part of the engine's memory that can be chosen, and what is given up first.
+
+When memory runs out, the next smaller choice goes on with the same window; what was computed stays.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Room:
+    """What a run takes of the memory that is there.
+
+    Args:
+        batch: windows that the network sees at once.
+        stitch: where the rows that are not finished are added up: with the network, in the memory of
+            the CPU, or in a mapped file.
+    """
+
+    batch: int = 1
+    stitch: Literal["device", "host", "disk"] = "device"
+
+    def smaller(self, device: torch.device) -> "Room | None":
+        """The next smaller one; None if this is the smallest."""
+        if self.batch > 1:
+            return replace(self, batch=self.batch // 2)
+        if self.stitch == "device" and device.type != "cpu":
+            return replace(self, stitch="host")
+        if self.stitch != "disk":
+            return replace(self, stitch="disk")
+        return None
+
+
+def ran_out(error: Exception) -> bool:
+    """Whether an error says that memory ran out."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    # torch has no class of its own for a failed allocation on the CPU.
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
