@@ -57,6 +57,7 @@ __all__ = [
     "Label",
     "Locator",
     "Loss",
+    "Method",
     "Metric",
     "MetricValues",
     "Model",
@@ -189,9 +190,45 @@ class Export(Component):
 
 @dataclass(frozen=True, kw_only=True)
 class Step(Component):
-    """One step before or after the network: ``f(**options)`` -> ``Volume -> (Volume, undo)``."""
+    """One step before or after the network: ``f(**options)`` -> ``Volume -> (Volume, undo)``.
+
+    Args:
+        stage: on the image before the network, or on the label map after it.
+        needs_image: a post step that also looks at the image: ``f(**options)`` ->
+            ``(labels, image) -> (labels, undo)``, both on one grid, with the image's own values and
+            spacing; of a model with several channels it is the first.
+
+    Raises:
+        ValueError: a step before the network that needs an image, which it is given anyway.
+    """
 
     stage: Literal["pre", "post"]
+    needs_image: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.needs_image and self.stage == "pre":
+            raise ValueError(
+                f"Step {self.name!r}: a step before the network is given the image; needs_image is for steps "
+                "after it"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method(Component):
+    """A way to segment without a network: ``f(**options)`` -> ``image Volume -> labels Volume``.
+
+    It is used as a model is: by name, with options, on files and folders. The labels lie on the image's
+    grid; the core checks that, and that every value is described.
+
+    Args:
+        labels: what its values mean, background included; empty where their number depends on the
+            options or the image, and each value is then called by its number.
+        intended_use: for the reader of its card.
+    """
+
+    labels: tuple[Label, ...] = ()
+    intended_use: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -335,6 +372,10 @@ class Hooks:
         """Pretrained models."""
 
     @hookspec
+    def medseg_methods(self) -> Iterable[Method]:
+        """Ways to segment without a network."""
+
+    @hookspec
     def medseg_panels(self) -> Iterable[Panel]:
         """Panels of the viewer."""
 
@@ -349,6 +390,7 @@ KINDS: dict[str, tuple[str, type[Component]]] = {
     "step": ("medseg_steps", Step),
     "backend": ("medseg_backends", Backend),
     "model": ("medseg_models", Model),
+    "method": ("medseg_methods", Method),
     "panel": ("medseg_panels", Panel),
 }
 """Each kind of component: its hook and its class."""

@@ -146,19 +146,20 @@ class Registry:
         found = [r for record in self.records for r in record.components if r.kind == kind]
         return sorted(found, key=lambda r: (r.plugin, r.component.name))
 
-    def find(self, kind: str, name: str, *, within: str = "") -> Registered:
+    def find(self, kind: str, name: str, *, within: str = "", also: str = "") -> Registered:
         """The component called ``plugin:name``, or ``name`` while only one plugin offers it.
 
         Args:
             kind: a key of ``medseg.plugin.KINDS``.
             name: full or short name.
+            also: a second kind whose components serve as well, such as methods beside models.
             within: a plugin whose own components go before others' for a short name.
 
         Raises:
             UnknownNameError: nothing of that kind has the name.
             AmbiguousNameError: several plugins offer the short name.
         """
-        everything = self.components(kind)
+        everything = self.components(kind) + (self.components(also) if also else [])
         matches = [r for r in everything if name in (r.full_name, r.component.name)]
         if within and ":" not in name:
             matches = [r for r in matches if r.plugin == within] or matches

@@ -33,6 +33,7 @@ class Evolution:
     Args:
         mu: >= 0, weight of the contour's length: smoothness.
         nu: pressure; above 0 the contour shrinks.
+        hold: >= 0; a force no larger leaves the contour where it is, and larger ones are less by as much.
         dt: largest time step; reduced to what is stable for mu and the spacing.
         eps: width of the Heaviside function.
         band: in voxels along the normal; further from the front nothing moves. For ``speed="band"``.
@@ -52,6 +53,7 @@ class Evolution:
 
     mu: float | Tensor = 0.5
     nu: float = 0.0
+    hold: float = 0.0
     dt: float = 0.5
     eps: float = 1.0
     band: float = 3.0
@@ -68,7 +70,7 @@ class Evolution:
         for name in ("dt", "eps", "band", "window_mm", "cap", "eta"):
             if not getattr(self, name) > 0:
                 raise OptionError(f"a contour's {name} is above 0; got {getattr(self, name)}")
-        for name in ("mu", "reinit_every", "reinit_steps"):
+        for name in ("mu", "hold", "reinit_every", "reinit_steps"):
             if getattr(self, name) < 0:
                 raise OptionError(f"a contour's {name} is not negative; got {getattr(self, name)}")
 
@@ -140,6 +142,8 @@ def step(
     within, beyond = means.squared_residuals(heaviside(phi, eps=evolution.eps, form=evolution.means))
     force = lambda2 * beyond - lambda1 * within - evolution.nu
     force = force + evolution.mu * curvature(phi, lattice.steps, eta=evolution.eta)
+    if evolution.hold:
+        force = force - force.clamp(-evolution.hold, evolution.hold)
     stiffness = torch.stack([h.square().reciprocal() for h in lattice.steps]).sum(dim=0)
     dt = (STABLE / (evolution.mu * stiffness)).clamp(max=evolution.dt)
     change = dt * front_speed(phi, lattice, evolution) * force

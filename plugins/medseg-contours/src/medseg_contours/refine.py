@@ -38,6 +38,7 @@ def refine(
     iterations: int = 20,
     mu: float = 1.0,
     nu: float = 0.3,
+    hold: float = 0.0,
     region: Region = "local",
     window_mm: float = 12.0,
     appearance: Appearance = "likeness",
@@ -57,6 +58,7 @@ def refine(
         iterations: each moves the contour by half a voxel at most.
         mu: >= 0; more makes the border smoother.
         nu: above 0 the contour shrinks, below 0 it grows.
+        hold: >= 0; where the image pulls no harder than this, the border stays.
         region: means of a box around each voxel, or of the whole neighbourhood.
         window_mm: half the width of the box.
         appearance: ``intensity`` compares the image's values; ``likeness`` how like those in the core of
@@ -83,7 +85,7 @@ def refine(
         raise ContractError(
             f"the image has {image.grid!r}, the mask to refine {initial.grid!r}: resample one onto the other"
         )
-    evolution = Evolution(mu=mu, nu=nu, region=region, window_mm=window_mm)
+    evolution = Evolution(mu=mu, nu=nu, hold=hold, region=region, window_mm=window_mm)
     inside = _inside(initial)
     if not inside.any():
         return replace(initial, array=np.zeros(initial.shape, np.uint8), kind="labels")

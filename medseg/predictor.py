@@ -1,0 +1,32 @@
+"""What segments an image: a model, a method without weights, or one of them with steps behind it."""
+
+from collections.abc import Sequence
+from os import PathLike
+from typing import Protocol
+
+from medseg.progress import CancelToken, OnProgress
+from medseg.segmentation import Segmentation
+from medseg.volume import Volume
+
+Source = Volume | str | PathLike[str]
+
+
+class Predictor(Protocol):
+    """Ready for one image after the other.
+
+    Attributes:
+        name: full name of the model or method.
+    """
+
+    name: str
+
+    def segment(
+        self,
+        image: Source | Sequence[Source],
+        *,
+        force: bool = False,
+        progress: OnProgress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> Segmentation:
+        """Segment one image; see ``medseg.segment``."""
+        ...  # pragma: no cover

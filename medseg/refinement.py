@@ -1,0 +1,181 @@
+"""Steps that follow a model because the user asks for them: ``--refine "tdac iterations=40"``.
+
+They are the post steps of the plugin API, run on the input's own grid, with its spacing and, where they
+need it, its image. A contract's own post steps are loaded here too.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from medseg.errors import OptionError, PluginError
+from medseg.formats import load
+from medseg.measure import implausible, measure
+from medseg.options import check_options, options_of, parse_pairs
+from medseg.plugin import Step, StepUse
+from medseg.predictor import Predictor, Source
+from medseg.progress import CancelToken, OnProgress, Progress
+from medseg.provenance import Stopwatch, spell_seconds
+from medseg.registry import Registered, Registry, default_registry
+from medseg.segmentation import Segmentation
+from medseg.volume import Volume
+
+OnLabels = Callable[[Volume, Volume], Volume]
+"""Labels and the image that they were drawn on, on one grid -> labels on that grid."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refiner:
+    """A step with its options, ready for label maps.
+
+    Args:
+        name: full name of the step.
+        options: all of them, defaults included, for the record.
+        apply: called with the labels and the image.
+    """
+
+    name: str
+    options: Mapping[str, Any]
+    apply: OnLabels
+
+
+def find_refiners(
+    wanted: Sequence[str | StepUse], *, registry: Registry | None = None
+) -> tuple[Refiner, ...]:
+    """Look up steps by name, with options behind the name or beside it.
+
+    Args:
+        wanted: ``"tdac iterations=40"``, or ``("tdac", {"iterations": 40})``, in the order in which they run.
+        registry: where to look names up; what is installed, if None.
+
+    Raises:
+        UnknownNameError, AmbiguousNameError: see ``Registry.find``.
+        OptionError: the step has no such option, or does not work on label maps.
+    """
+    registry = registry or default_registry()
+    refiners = []
+    for use in wanted:
+        if isinstance(use, str):
+            name, *pairs = use.split() or [""]
+            example = '--refine "tdac iterations=40"'
+            options = parse_pairs(tuple(pairs), flag="--refine", example=example)
+        else:
+            name, options = use[0], dict(use[1])
+        found = registry.find("step", name)
+        if cast(Step, found.component).stage != "post":
+            post = (r for r in registry.components("step") if cast(Step, r.component).stage == "post")
+            offers = ", ".join(r.full_name for r in post)
+            raise OptionError(
+                f"the step {found.full_name} works on images, before the network; wanted one on label maps: "
+                f"{offers}"
+            )
+        factory = registry.load(found)
+        checked = check_options(factory, options, owner=f"step {found.full_name}")
+        defaults = {option.name: option.default for option in options_of(factory).values()}
+        apply = load_post_step(found, checked, registry=registry)
+        refiners.append(Refiner(name=found.full_name, options=defaults | checked, apply=apply))
+    return tuple(refiners)
+
+
+def load_post_step(found: Registered, options: Mapping[str, Any], *, registry: Registry) -> OnLabels:
+    """A post step as a function of labels and image, whether it looks at the image or not.
+
+    Args:
+        found: the step.
+        options: checked ones.
+        registry: where it was found.
+    """
+    step = registry.load(found)(**options)
+    needs_image = cast(Step, found.component).needs_image
+
+    def apply(labels: Volume, image: Volume) -> Volume:
+        changed, _ = step(labels, image) if needs_image else step(labels)
+        added = set(np.unique(changed.array).tolist()) - set(np.unique(labels.array).tolist()) - {0}
+        if changed.kind != "labels" or not changed.grid.matches(labels.grid) or added:
+            # A step of a plugin must not turn one organ into another, nor move it.
+            raise PluginError(
+                f"the step {found.full_name} gave {changed!r} with the new labels {sorted(added)[:5]}; wanted "
+                f"a label map on the grid of its input, {labels.grid!r}, without new labels"
+            )
+        return cast(Volume, changed)
+
+    return apply
+
+
+class Refined:
+    """A model or method whose results go through further steps."""
+
+    def __init__(self, predictor: Predictor, refiners: Sequence[Refiner]) -> None:
+        self.name = predictor.name
+        self._predictor = predictor
+        self._refiners = tuple(refiners)
+
+    def segment(
+        self,
+        image: Source | Sequence[Source],
+        *,
+        force: bool = False,
+        progress: OnProgress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> Segmentation:
+        """Segment one image, then refine; see ``medseg.segment``."""
+        sources = [image] if isinstance(image, Volume | str | PathLike) else list(image)
+        watch = Stopwatch()
+        with watch.stage("read"):
+            volumes = [s if isinstance(s, Volume) else load(Path(s)) for s in sources]
+        result = self._predictor.segment(volumes, force=force, progress=progress, cancel=cancel)
+        labels = result.labels
+        for number, refiner in enumerate(self._refiners):
+            if cancel:
+                cancel.check()
+            if progress:
+                progress(Progress(stage="refine", done=number, total=len(self._refiners)))
+            with watch.stage("refine"):
+                labels = refiner.apply(labels, volumes[0])
+        before, after = implausible(result.measures), implausible(measure(labels, result.classes))
+        warnings = (*(w for w in result.warnings if w not in before), *after)
+        seconds = dict(result.provenance["seconds"])
+        seconds["read"] = seconds.get("read", 0.0) + watch.seconds["read"]
+        record = {
+            **result.provenance,
+            "refine": [{"step": r.name, "options": dict(r.options)} for r in self._refiners],
+            "warnings": list(warnings),
+            "seconds": spell_seconds({**seconds, "refine": watch.seconds["refine"]}),
+        }
+        return replace(result, labels=labels, warnings=warnings, provenance=record)
+
+
+def refine(
+    image: Source, labels: Source, step: str, *, registry: Registry | None = None, **options: Any
+) -> Volume:
+    """Refine a mask with a step, whatever it came from.
+
+    Args:
+        image: a volume or a path: what the labels were drawn on.
+        labels: a label map or a path, on the image's grid.
+        step: a post step's name, such as ``tdac``.
+        registry: where to look names up; what is installed, if None.
+        **options: of the step.
+
+    Returns:
+        The label map, on the same grid.
+
+    Raises:
+        UnknownNameError: no such step is installed.
+        OptionError: the step has no such option, or does not work on label maps.
+        VolumeError: a file is refused by its reader.
+        ContractError: image and labels do not lie on one grid.
+
+    Example:
+        >>> import medseg
+        >>> better = medseg.refine("head.nii.gz", "mask.nii.gz", "tdac", iterations=40)  # doctest: +SKIP
+    """
+    seen = image if isinstance(image, Volume) else load(Path(image))
+    drawn = labels if isinstance(labels, Volume) else load(Path(labels), kind="labels")
+    check_one_grid(seen, drawn)
+    (refiner,) = find_refiners([(step, options)], registry=registry)
+    return refiner.apply(drawn, seen)
