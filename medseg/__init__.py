@@ -7,7 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from medseg.catalogue import models
+    from medseg.catalogue import methods, models
     from medseg.contract import Problem, check
     from medseg.errors import (
         Cancelled,
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from medseg.picture import draw
     from medseg.predict import load_model, segment
     from medseg.progress import CancelToken, Progress
+    from medseg.refinement import refine
     from medseg.registry import Registered, Registry, default_registry
     from medseg.samples import find_sample
     from medseg.segmentation import Segmentation
@@ -64,8 +65,10 @@ _HOME = {
     "known_suffixes": "medseg.formats",
     "load": "medseg.formats",
     "load_model": "medseg.predict",
+    "methods": "medseg.catalogue",
     "models": "medseg.catalogue",
     "options_of": "medseg.options",
+    "refine": "medseg.refinement",
     "save": "medseg.formats",
     "segment": "medseg.predict",
 }
@@ -99,8 +102,10 @@ __all__ = [
     "known_suffixes",
     "load",
     "load_model",
+    "methods",
     "models",
     "options_of",
+    "refine",
     "save",
     "segment",
 ]

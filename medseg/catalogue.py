@@ -1,4 +1,4 @@
-"""The installed models, as their descriptions say; nothing heavy is imported."""
+"""The installed models and methods, as their descriptions say; nothing heavy is imported."""
 
 import os
 from dataclasses import replace
@@ -7,7 +7,7 @@ from typing import cast
 
 from medseg.errors import UnknownNameError
 from medseg.options import Option, options_of
-from medseg.plugin import Label, Model
+from medseg.plugin import Label, Method, Model
 from medseg.registry import Registered, Registry, default_registry, folder_model
 
 
@@ -28,14 +28,28 @@ def models(*, hidden: bool = False, registry: Registry | None = None) -> dict[st
     return {name: model for name, model in described.items() if hidden or not model.hidden}
 
 
-def find_model(name: str, *, registry: Registry | None = None, within: str = "") -> Registered:
-    """A model by its name, or by the folder that holds it.
+def methods(*, registry: Registry | None = None) -> dict[str, Method]:
+    """The installed methods without weights by full name; they are used as models are.
+
+    Args:
+        registry: where to look; what is installed, if None.
+
+    Example:
+        >>> import medseg
+        >>> medseg.methods()["classics:otsu"].summary
+        'Two classes by the threshold of least variance'
+    """
+    found = (registry or default_registry()).components("method")
+    return {r.full_name: cast(Method, r.component) for r in found}
+
+
+def find_model(name: str, *, registry: Registry | None = None) -> Registered:
+    """A model or method by its name, or a model by the folder that holds it.
 
     Args:
         name: ``plugin:name``, ``local:name``, a short name while it is unique; or a path: one with a
             separator in it, or the name of a folder here, if no model has that name.
         registry: where to look; what is installed, if None.
-        within: a plugin whose own models go first for a short name.
 
     Raises:
         UnknownNameError, AmbiguousNameError: see ``Registry.find``.
@@ -46,15 +60,15 @@ def find_model(name: str, *, registry: Registry | None = None, within: str = "")
     if "/" in name or os.sep in name:
         return folder_model(path)
     try:
-        return registry.find("model", name, within=within)
+        return registry.find("model", name, also="method")
     except UnknownNameError:
         if path.is_dir():
             return folder_model(path)
         raise
 
 
-def network_options(model: str, *, registry: Registry | None = None) -> dict[str, Option]:
-    """The options of a model's network, with the contract's values as their defaults.
+def model_options(model: str, *, registry: Registry | None = None) -> dict[str, Option]:
+    """The options of a method, or of a model's network with the contract's values as their defaults.
 
     Args:
         model: a name or a folder, as for ``find_model``.
@@ -62,6 +76,8 @@ def network_options(model: str, *, registry: Registry | None = None) -> dict[str
     """
     registry = registry or default_registry()
     found = find_model(model, registry=registry)
+    if isinstance(found.component, Method):
+        return options_of(registry.load(found))
     description = cast(Model, found.component)
     network = registry.find("architecture", description.architecture, within=found.plugin)
     given = description.options
@@ -83,10 +99,10 @@ def channels_of(model: str, *, registry: Registry | None = None) -> tuple[str, .
 
 
 def labels_of(model: str, *, registry: Registry | None = None) -> tuple[Label, ...]:
-    """The labels of a model, background included.
+    """The labels of a model, background included; of a method those that it describes.
 
     Args:
         model: a name or a folder, as for ``find_model``.
         registry: where to look; what is installed, if None.
     """
-    return cast(Model, find_model(model, registry=registry).component).labels
+    return cast(Model | Method, find_model(model, registry=registry).component).labels

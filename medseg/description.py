@@ -15,7 +15,7 @@ from medseg.model import Model
 
 def to_json(model: Model) -> dict[str, Any]:
     """A model's description as plain JSON values; ``from_json`` reads it back."""
-    return typing.cast(dict[str, Any], _plain(model))
+    return typing.cast(dict[str, Any], as_json(model))
 
 
 def from_json(data: Mapping[str, Any]) -> Model:
@@ -28,15 +28,16 @@ def from_json(data: Mapping[str, Any]) -> Model:
     return typing.cast(Model, _build(Model, data, "model"))
 
 
-def _plain(value: Any) -> Any:
+def as_json(value: Any) -> Any:
+    """A description, or a part of one, as plain JSON values."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        plain = {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}
+        plain = {f.name: as_json(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}
         # A union of dataclasses (windows, slices or a whole grid) is told apart by its name.
         return {"kind": type(value).__name__, **plain} if type(value).__name__ in _UNION else plain
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: as_json(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
+        return [as_json(item) for item in value]
     return value
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.errors import VolumeError
+from medseg.errors import OptionError, VolumeError
 from medseg.interpolation import Interpolation, as_stored, sample_anywhere, sample_parallel
 from medseg.volume import MAX_VOXELS_PER_AXIS, Affine, Grid, Volume, nearest_axes
 
@@ -178,6 +178,47 @@ def resample_to(
         return resample_to(processed, home, interpolation="linear")[0]
 
     return moved, undo
+
+
+def within_balls(grid: Grid, centres_mm: Sequence[float], radius_mm: float) -> NDArray[np.bool_]:
+    """Which voxels lie within some distance of points in the world.
+
+    Args:
+        grid: of the answer, (I, J, K).
+        centres_mm: x, y, z of each point one after the other, RAS+ mm, as viewers show them.
+        radius_mm: the voxel at a point itself is always in.
+
+    Raises:
+        OptionError: not three numbers a point, a radius below 0, or a point outside the grid.
+    """
+    points = np.asarray(centres_mm, dtype=np.float64)
+    if points.size % 3 or not np.isfinite(points).all() or not radius_mm >= 0:
+        raise OptionError(
+            f"points are x, y, z in mm each, and a radius is not negative; got {tuple(centres_mm)} and "
+            f"{radius_mm}"
+        )
+    found = np.zeros(grid.shape, bool)
+    matrix = grid.affine[:3, :3]
+    for point in points.reshape(-1, 3):
+        index = np.linalg.solve(matrix, point - grid.affine[:3, 3])
+        nearest = np.round(index).astype(int)
+        if (nearest < 0).any() or (nearest >= grid.shape).any():
+            ends = np.array(list(np.ndindex(2, 2, 2))) * (np.array(grid.shape) - 1)
+            corners = ends @ matrix.T + grid.affine[:3, 3]
+            extent = ", ".join(
+                f"{a:.1f}..{b:.1f}" for a, b in zip(corners.min(0), corners.max(0), strict=True)
+            )
+            raise OptionError(
+                f"the point {', '.join(f'{x:g}' for x in point)} mm (RAS+) is voxel "
+                f"{tuple(nearest.tolist())}, outside {grid!r}, which lie in {extent} mm"
+            )
+        reach = np.ceil(radius_mm / np.array(grid.spacing_mm)).astype(int) + 1
+        low, high = np.maximum(nearest - reach, 0), np.minimum(nearest + reach + 1, grid.shape)
+        box = np.indices(high - low).reshape(3, -1).T + low - index
+        near = np.linalg.norm(box @ matrix.T, axis=1) <= radius_mm
+        found[tuple(slice(a, b) for a, b in zip(low, high, strict=True))] |= near.reshape(high - low)
+        found[tuple(nearest)] = True
+    return found
 
 
 def parse_orientation(orientation: str) -> list[tuple[int, int]]:

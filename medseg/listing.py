@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from medseg.plugin import KINDS, Model
+from medseg.plugin import KINDS, Method, Model
 from medseg.registry import Registry
 
 
@@ -57,16 +57,19 @@ def _plural(kind: str) -> str:
     return KINDS[kind][0].removeprefix("medseg_")
 
 
-def models_json(models: Mapping[str, Model]) -> dict[str, Any]:
-    """The contract of each model."""
-    from medseg.description import to_json
+def models_json(models: Mapping[str, Model], methods: Mapping[str, Method]) -> dict[str, Any]:
+    """The contract of each model, and the description of each method."""
+    from medseg.description import as_json, to_json
 
-    return {"models": [{"full_name": name, **to_json(model)} for name, model in models.items()]}
+    return {
+        "models": [{"full_name": name, **to_json(model)} for name, model in models.items()],
+        "methods": [{"full_name": name, **as_json(method)} for name, method in methods.items()],
+    }
 
 
-def show_models(models: Mapping[str, Model]) -> None:
-    """A table of models, or what to do if there are none."""
-    if not models:
+def show_models(models: Mapping[str, Model], methods: Mapping[str, Method]) -> None:
+    """A table of models and one of methods, or what to do if there are none."""
+    if not models and not methods:
         Console(stderr=True, soft_wrap=True).print(
             "No model is installed. Models come as plugins, for example: pip install medseg-linknet"
         )
@@ -81,7 +84,12 @@ def show_models(models: Mapping[str, Model]) -> None:
         )
         for name, model in models.items()
     ]
-    _print_table(["model", "input", "labels", "licence", "what it is"], rows)
+    if rows:
+        _print_table(["model", "input", "labels", "licence", "what it is"], rows)
+    if methods:
+        Console().print()
+        named = [(name, method.summary) for name, method in methods.items()]
+        _print_table(["method without weights", "what it is"], named)
 
 
 def _some(names: Iterable[str]) -> str:

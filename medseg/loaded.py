@@ -23,17 +23,16 @@ from medseg.inference.execution import Execution, repeatable
 from medseg.inference.mapped import let_go, mapped_zeros
 from medseg.inference.run import Run
 from medseg.measure import implausible, measure
-from medseg.options import check_options
 from medseg.plugin import Locator, Model, StepUse, WholeGrid
+from medseg.predictor import Source
 from medseg.preparation import Preparation
 from medseg.progress import CancelToken, OnProgress
 from medseg.provenance import describe_environment, describe_input, peak_memory_bytes, spell_seconds
 from medseg.registry import Registered, Registry
 from medseg.segmentation import Segmentation
 from medseg.segmenter import Segmenter
+from medseg.steps import load_post_step, make_step
 from medseg.volume import Grid, Volume
-
-Source = Volume | str | PathLike[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +73,8 @@ class LoadedModel:
             execution=execution,
             registry=registry,
         )
-        self._preparation = Preparation(description.input, lambda use: self._step(use, "pre"))
-        self._post = [self._step(use, "post") for use in description.post]
+        self._preparation = Preparation(description.input, lambda use: make_step(*self._step(use, "pre")))
+        self._post = [load_post_step(*self._step(use, "post")) for use in description.post]
 
     def segment(
         self,
@@ -182,7 +181,7 @@ class LoadedModel:
             )
         with run.stage("finish"):
             for step in self._post:
-                labels, _ = step(labels)
+                labels = step(labels, turned[0][0])
             return turn_back(labels), maps, answer
 
     def box(
@@ -224,13 +223,12 @@ class LoadedModel:
             image, grid = self._preparation.image(volumes)
             return image.to(self._device), grid
 
-    def _step(self, use: StepUse, stage: str) -> Any:
+    def _step(self, use: StepUse, stage: str) -> tuple[Registered, Mapping[str, Any], Registry]:
         name, options = use
         found = self._registry.find("step", name, within=self._plugin)
         if getattr(found.component, "stage", None) != stage:
             raise ContractError(f"model {self.name}: step {found.full_name} is not a {stage} step")
-        factory = self._registry.load(found)
-        return factory(**check_options(factory, options, owner=f"step {found.full_name}"))
+        return found, options, self._registry
 
     def _provenance(
         self, volumes: Sequence[Volume], run: Run, answer: Answer, warnings: Sequence[str]

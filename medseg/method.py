@@ -1,6 +1,7 @@
 """A method without a network, run as a model is: on the input's own grid, with its origin recorded."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
 from typing import Any, cast
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 
 from medseg import contract
+from medseg.description import as_json
 from medseg.errors import ContractError, OptionError, PluginError
 from medseg.formats import load
 from medseg.inference.execution import Execution
@@ -64,10 +66,11 @@ class LoadedMethod:
     ) -> None:
         self.name = found.full_name
         self.description = cast(Method, found.component)
-        settings = execution or Execution()
+        settings = self._execution = execution or Execution()
         foreign = {
             "a backend": settings.backend != "eager",
             "mirroring": settings.mirror,
+            "probabilities": settings.probabilities,
             "a limit on memory": settings.max_ram is not None,
             f"the device {device!r}": device not in ("auto", "cpu"),
         }
@@ -81,6 +84,18 @@ class LoadedMethod:
         self.options = {o.name: o.default for o in options_of(factory).values()} | checked
         self._call = factory(**checked)
         self._registry = registry
+
+    def describe(self) -> dict[str, Any]:
+        """What a result's provenance says of the method and of where it runs; JSON values."""
+        return {
+            "model": self.name,
+            "weights_sha256": None,
+            "locator": None,
+            **describe_environment(self._registry, torch.device("cpu")),
+            "settings": {"options": self.options},
+            "labels": {str(c.value): as_json(c) for c in self.description.labels},
+            "execution": asdict(self._execution),
+        }
 
     def segment(
         self,
@@ -116,12 +131,8 @@ class LoadedMethod:
             classes=classes,
             warnings=warnings,
             provenance={
-                "model": self.name,
-                "weights_sha256": None,
-                "locator": None,
-                **describe_environment(self._registry, torch.device("cpu")),
-                "settings": {"options": self.options},
-                "labels": {str(c.value): contract.plain(c) for c in classes},
+                **self.describe(),
+                "labels": {str(c.value): as_json(c) for c in classes},
                 "input": [describe_input(volume)],
                 "warnings": list(warnings),
                 "seconds": spell_seconds(watch.seconds),
@@ -133,11 +144,7 @@ class LoadedMethod:
 
     def _classes(self, labels: object, image: Volume) -> tuple[Label, ...]:
         """What the values mean, once it is sure that they are labels on the image's grid."""
-        if (
-            not isinstance(labels, Volume)
-            or labels.kind != "labels"
-            or not labels.grid.matches(image.grid)
-        ):
+        if not isinstance(labels, Volume) or labels.kind != "labels" or not labels.grid.matches(image.grid):
             raise PluginError(
                 f"the method {self.name} returned {labels!r}; wanted a label map on the image's grid, "
                 f"{image.grid!r}"
@@ -148,8 +155,8 @@ class LoadedMethod:
         foreign = set(np.unique(labels.array).tolist()) - {label.value for label in described}
         if foreign:
             raise PluginError(
-                f"the method {self.name} gave the labels {sorted(foreign)[:5]}, which it does not describe; it "
-                f"has {', '.join(f'{label.value} ({label.name})' for label in described)}"
+                f"the method {self.name} gave the labels {sorted(foreign)[:5]} and does not describe them; "
+                f"it has {', '.join(f'{label.value} ({label.name})' for label in described)}"
             )
         return described
 

@@ -9,10 +9,13 @@ import torch
 from medseg.catalogue import find_model
 from medseg.errors import OptionError, ResourceError, WeightsError
 from medseg.inference.execution import Execution
-from medseg.loaded import LoadedModel, Source
-from medseg.plugin import Model, Slices
+from medseg.loaded import LoadedModel
+from medseg.method import LoadedMethod
+from medseg.plugin import Model, Slices, StepUse
+from medseg.predictor import Predictor, Source
 from medseg.progress import CancelToken, OnProgress
-from medseg.registry import Registry, default_registry
+from medseg.refinement import Refined, find_refiners
+from medseg.registry import Registered, Registry, default_registry
 from medseg.segmentation import Segmentation
 from medseg.segmenter import build
 from medseg.weights import load_weights, locate
@@ -27,12 +30,13 @@ def segment(
     device: str = "auto",
     options: Mapping[str, Any] | None = None,
     execution: Execution | None = None,
+    refine: Sequence[str | StepUse] = (),
     force: bool = False,
     progress: OnProgress | None = None,
     cancel: CancelToken | None = None,
     registry: Registry | None = None,
 ) -> Segmentation:
-    """Segment one image with an installed model.
+    """Segment one image with an installed model or method.
 
     To run one model on many images, ``load_model`` once and call ``LoadedModel.segment``.
 
@@ -40,15 +44,16 @@ def segment(
         image: a volume or a path; for a model of several channels one of them for each, in order.
         model: ``plugin:name``, a short name while it is unique, or a model folder.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        options: of the network, over those of the contract; the weights must still fit.
+        options: of the network, over those of the contract; the weights must still fit. Or of the method.
         execution: backend, mirroring, determinism and the limit on memory.
+        refine: steps on the result, in order: ``"tdac iterations=40"``, or a name and its options.
         force: run on another modality or unit than the contract's; recorded as a warning.
         progress: called with a ``Progress`` as the work goes on.
         cancel: a token to stop it with, from another thread.
         registry: where to look names up; what is installed, if None.
 
     Raises:
-        UnknownNameError: no such model is installed.
+        UnknownNameError: no such model, method or step is installed.
         VolumeError: the image is refused by its reader.
         ContractError: the image is not what the model was made for.
         WeightsError: the weights are missing or are not the contract's.
@@ -61,7 +66,9 @@ def segment(
         >>> result = medseg.segment("head.nii.gz", "brain-mask")  # doctest: +SKIP
         >>> medseg.save(result.labels, "brain.nii.gz")  # doctest: +SKIP
     """
-    loaded = load_model(model, device=device, options=options, execution=execution, registry=registry)
+    loaded = load_model(
+        model, device=device, options=options, execution=execution, refine=refine, registry=registry
+    )
     return loaded.segment(image, force=force, progress=progress, cancel=cancel)
 
 
@@ -71,21 +78,46 @@ def load_model(
     device: str = "auto",
     options: Mapping[str, Any] | None = None,
     execution: Execution | None = None,
+    refine: Sequence[str | StepUse] = (),
     registry: Registry | None = None,
-    within: str = "",
-) -> LoadedModel:
+) -> Predictor:
     """Build a model, verify and load its weights, and put it on a device, ready for many images.
 
     Args:
-        model: ``plugin:name``, a short name, or a model folder.
+        model: ``plugin:name``, a short name of a model or of a method without weights, or a model folder.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        options: of the network, over those of the contract; the weights must still fit.
+        options: of the network, over those of the contract; the weights must still fit. Or of the method.
         execution: backend, mirroring, determinism and the limit on memory.
+        refine: steps on each result, in order: ``"tdac iterations=40"``, or a name and its options.
         registry: where to look names up; what is installed, if None.
-        within: a plugin whose own models go first for a short name.
+
+    Returns:
+        A ``LoadedModel`` or, of a method or with steps to refine by, something else with its ``segment``.
     """
     registry = registry or default_registry()
-    found = find_model(model, registry=registry, within=within)
+    found = find_model(model, registry=registry)
+    refiners = find_refiners(refine, registry=registry)  # before the work of loading weights
+    predictor: Predictor
+    if found.kind == "method":
+        predictor = LoadedMethod(
+            found, options=options or {}, device=device, execution=execution, registry=registry
+        )
+    else:
+        predictor = load_network(
+            found, device=device, options=options, execution=execution, registry=registry
+        )
+    return Refined(predictor, refiners) if refiners else predictor
+
+
+def load_network(
+    found: Registered,
+    *,
+    device: str = "auto",
+    options: Mapping[str, Any] | None = None,
+    execution: Execution | None = None,
+    registry: Registry,
+) -> LoadedModel:
+    """A model whose description is found; arguments as in ``load_model``."""
     description = cast(Model, found.component)  # the registry checked its class
     if options:
         description = replace(description, options={**description.options, **options})
@@ -118,8 +150,11 @@ def load_model(
         device=choose_device(device),
         registry=registry,
         execution=execution or Execution(),
-        locator=load_model(
-            locator.model, device=device, execution=execution, registry=registry, within=found.plugin
+        locator=load_network(
+            registry.find("model", locator.model, within=found.plugin),
+            device=device,
+            execution=execution,
+            registry=registry,
         )
         if locator
         else None,

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from os import PathLike
-from typing import Protocol
+from typing import Any, Protocol
 
+from medseg.plugin import Method, Model
 from medseg.progress import CancelToken, OnProgress
 from medseg.segmentation import Segmentation
 from medseg.volume import Volume
@@ -16,9 +17,18 @@ class Predictor(Protocol):
 
     Attributes:
         name: full name of the model or method.
+        description: of the model or method.
     """
 
-    name: str
+    @property
+    def name(self) -> str: ...  # pragma: no cover
+
+    @property
+    def description(self) -> Model | Method: ...  # pragma: no cover
+
+    def describe(self) -> dict[str, Any]:
+        """What a result's provenance says of it and of where it runs; JSON values."""
+        ...  # pragma: no cover
 
     def segment(
         self,

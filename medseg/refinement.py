@@ -4,7 +4,7 @@ They are the post steps of the plugin API, run on the input's own grid, with its
 need it, its image. A contract's own post steps are loaded here too.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from medseg.errors import OptionError, PluginError
+from medseg.errors import ContractError, OptionError, PluginError
 from medseg.formats import load
 from medseg.measure import implausible, measure
 from medseg.options import check_options, options_of, parse_pairs
@@ -20,12 +20,10 @@ from medseg.plugin import Step, StepUse
 from medseg.predictor import Predictor, Source
 from medseg.progress import CancelToken, OnProgress, Progress
 from medseg.provenance import Stopwatch, spell_seconds
-from medseg.registry import Registered, Registry, default_registry
+from medseg.registry import Registry, default_registry
 from medseg.segmentation import Segmentation
+from medseg.steps import OnLabels, load_post_step
 from medseg.volume import Volume
-
-OnLabels = Callable[[Volume, Volume], Volume]
-"""Labels and the image that they were drawn on, on one grid -> labels on that grid."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,12 +33,33 @@ class Refiner:
     Args:
         name: full name of the step.
         options: all of them, defaults included, for the record.
-        apply: called with the labels and the image.
+        step: called with the labels and the image.
     """
 
     name: str
     options: Mapping[str, Any]
-    apply: OnLabels
+    step: OnLabels
+
+    def apply(self, labels: Volume, image: Volume) -> Volume:
+        """The labels after the step.
+
+        Raises:
+            ContractError: image and labels do not lie on one grid.
+            PluginError: the step moved the grid or added a label: no organ may turn into another.
+        """
+        if labels.kind != "labels" or not labels.grid.matches(image.grid):
+            raise ContractError(
+                f"the step {self.name} wants labels on the image's grid, {image.grid!r}; got {labels!r}: "
+                "resample one onto the other"
+            )
+        changed = self.step(labels, image)
+        added = sorted(_values(changed) - _values(labels) - {0})
+        if changed.kind != "labels" or not changed.grid.matches(labels.grid) or added:
+            raise PluginError(
+                f"the step {self.name} gave {changed!r} with the new labels {added[:5]}; wanted a label map "
+                f"on the grid of its input, {labels.grid!r}, without new labels"
+            )
+        return changed
 
 
 def find_refiners(
@@ -76,43 +95,23 @@ def find_refiners(
         factory = registry.load(found)
         checked = check_options(factory, options, owner=f"step {found.full_name}")
         defaults = {option.name: option.default for option in options_of(factory).values()}
-        apply = load_post_step(found, checked, registry=registry)
-        refiners.append(Refiner(name=found.full_name, options=defaults | checked, apply=apply))
+        step = load_post_step(found, checked, registry)
+        refiners.append(Refiner(name=found.full_name, options=defaults | checked, step=step))
     return tuple(refiners)
-
-
-def load_post_step(found: Registered, options: Mapping[str, Any], *, registry: Registry) -> OnLabels:
-    """A post step as a function of labels and image, whether it looks at the image or not.
-
-    Args:
-        found: the step.
-        options: checked ones.
-        registry: where it was found.
-    """
-    step = registry.load(found)(**options)
-    needs_image = cast(Step, found.component).needs_image
-
-    def apply(labels: Volume, image: Volume) -> Volume:
-        changed, _ = step(labels, image) if needs_image else step(labels)
-        added = set(np.unique(changed.array).tolist()) - set(np.unique(labels.array).tolist()) - {0}
-        if changed.kind != "labels" or not changed.grid.matches(labels.grid) or added:
-            # A step of a plugin must not turn one organ into another, nor move it.
-            raise PluginError(
-                f"the step {found.full_name} gave {changed!r} with the new labels {sorted(added)[:5]}; wanted "
-                f"a label map on the grid of its input, {labels.grid!r}, without new labels"
-            )
-        return cast(Volume, changed)
-
-    return apply
 
 
 class Refined:
     """A model or method whose results go through further steps."""
 
     def __init__(self, predictor: Predictor, refiners: Sequence[Refiner]) -> None:
-        self.name = predictor.name
+        self.name, self.description = predictor.name, predictor.description
         self._predictor = predictor
         self._refiners = tuple(refiners)
+
+    def describe(self) -> dict[str, Any]:
+        """The same of the model, and the steps behind it."""
+        steps = [{"step": r.name, "options": dict(r.options)} for r in self._refiners]
+        return {**self._predictor.describe(), "refine": steps}
 
     def segment(
         self,
@@ -142,7 +141,7 @@ class Refined:
         seconds["read"] = seconds.get("read", 0.0) + watch.seconds["read"]
         record = {
             **result.provenance,
-            "refine": [{"step": r.name, "options": dict(r.options)} for r in self._refiners],
+            "refine": self.describe()["refine"],
             "warnings": list(warnings),
             "seconds": spell_seconds({**seconds, "refine": watch.seconds["refine"]}),
         }
@@ -176,6 +175,9 @@ def refine(
     """
     seen = image if isinstance(image, Volume) else load(Path(image))
     drawn = labels if isinstance(labels, Volume) else load(Path(labels), kind="labels")
-    check_one_grid(seen, drawn)
     (refiner,) = find_refiners([(step, options)], registry=registry)
     return refiner.apply(drawn, seen)
+
+
+def _values(labels: Volume) -> set[int]:
+    return set(np.unique(labels.array).tolist())

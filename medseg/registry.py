@@ -279,6 +279,10 @@ def _components(name: str, module: ModuleType | Any) -> list[Registered]:
                 if any(r.kind == kind and r.component.name == component.name for r in registered):
                     raise _BadPluginError(f"{hook} offers the name {component.name!r} twice")
                 registered.append(Registered(component=component, kind=kind, plugin=name))
+    # Both are chosen by name with -m.
+    chosen = [{r.component.name for r in registered if r.kind == kind} for kind in ("model", "method")]
+    if both := sorted(set.intersection(*chosen)):
+        raise _BadPluginError(f"it offers a model and a method of the one name {both[0]!r}")
     return registered
 
 

@@ -255,7 +255,7 @@ def test_without_a_model_the_list_says_where_models_come_from(medseg):
     done = medseg("models", MEDSEG_PLUGINS="")
     assert (done.returncode, done.stdout) == (0, "")
     assert "pip install medseg-linknet" in done.stderr
-    assert json.loads(medseg("models", "--json", MEDSEG_PLUGINS="").stdout) == {"models": []}
+    assert json.loads(medseg("models", "--json", MEDSEG_PLUGINS="").stdout) == {"models": [], "methods": []}
 
 
 def test_the_plugin_list_counts_what_each_offers():

@@ -207,6 +207,6 @@ def test_the_time_of_reading_is_in_the_provenance(run, tmp_path):
 
 
 def test_the_help_of_a_network_without_options_says_so(run, monkeypatch):
-    monkeypatch.setattr("medseg.catalogue.network_options", lambda _: {})
+    monkeypatch.setattr("medseg.catalogue.model_options", lambda _: {})
 
-    assert "none  its network takes no options" in run("segment", "-m", "bright", "--help").output
+    assert "none  it takes no options" in run("segment", "-m", "bright", "--help").output

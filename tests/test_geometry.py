@@ -12,8 +12,17 @@ from nibabel.orientations import axcodes2ornt, inv_ornt_aff, io_orientation, orn
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from medseg.errors import VolumeError
-from medseg.geometry import crop, fit, pad, parse_orientation, reorient, resample, resample_to
+from medseg.errors import OptionError, VolumeError
+from medseg.geometry import (
+    crop,
+    fit,
+    pad,
+    parse_orientation,
+    reorient,
+    resample,
+    resample_to,
+    within_balls,
+)
 from medseg.volume import Grid, Volume
 
 ORIENTATIONS = [
@@ -424,3 +433,26 @@ def test_resampling_stays_within_the_values_and_its_undo_restores_shape_and_affi
         back = undo(moved)
         assert back.shape == volume.shape
         np.testing.assert_array_equal(back.affine, volume.affine)
+
+
+def test_balls_are_round_in_millimetres_whatever_the_grid():
+    affine = np.array([[0, -2.0, 0, 10], [1.0, 0, 0, -5], [0, 0, 3.0, 0], [0, 0, 0, 1]])
+    grid = Grid((20, 15, 12), affine)
+    points = (0.0, 5.0, 15.0)
+    voxels = np.argwhere(within_balls(grid, points, 6.0)) @ affine[:3, :3].T + affine[:3, 3]
+    everywhere = np.indices(grid.shape).reshape(3, -1).T @ affine[:3, :3].T + affine[:3, 3]
+
+    assert np.linalg.norm(voxels - points, axis=1).max() <= 6
+    assert len(voxels) == (np.linalg.norm(everywhere - points, axis=1) <= 6).sum()
+    assert within_balls(grid, (*points, 4.0, 3.0, 6.0), 0.0).sum() == 2
+    assert not within_balls(grid, (), 3.0).any()
+
+
+def test_a_point_outside_is_refused_with_where_the_volume_lies():
+    grid = Grid((4, 4, 4), np.diag([1.0, 2.0, 3.0, 1.0]))
+    with pytest.raises(OptionError, match=r"the point 9, 0, 0 mm \(RAS\+\) is voxel \(9, 0, 0\), outside"):
+        within_balls(grid, (9.0, 0.0, 0.0), 1.0)
+    with pytest.raises(OptionError, match=r"0.0..3.0, 0.0..6.0, 0.0..9.0 mm"):
+        within_balls(grid, (9.0, 0.0, 0.0), 1.0)
+    with pytest.raises(OptionError, match="x, y, z in mm each"):
+        within_balls(grid, (1.0, 2.0), 1.0)

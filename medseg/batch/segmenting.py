@@ -12,8 +12,9 @@ from medseg.batch.job import Report
 from medseg.formats import load, reader_options
 from medseg.inference.execution import Execution
 from medseg.inference.memory import parse_bytes
-from medseg.loaded import LoadedModel
+from medseg.plugin import Model
 from medseg.predict import load_model
+from medseg.predictor import Predictor
 from medseg.progress import CancelToken, OnProgress
 from medseg.provenance import measured_in, without_measured
 from medseg.registry import Registry, default_registry
@@ -29,8 +30,8 @@ class SegmentCases:
     """Segment cases with one model, which stays loaded.
 
     Args:
-        model, device, options, execution: as in ``load_model``. ``execution`` may be its fields, and the
-            limit on memory in words: ``4GiB``.
+        model, device, options, execution, refine: as in ``load_model``. ``execution`` may be its fields, and
+            the limit on memory in words: ``4GiB``.
         exports: other objects to write each result as: ``"stl smooth_mm=1"``.
         picture: also draw each result as PNG.
         read_options: permissions for the readers of all cases.
@@ -42,10 +43,11 @@ class SegmentCases:
     def __init__(
         self,
         *,
-        model: str | LoadedModel,
+        model: str | Predictor,
         device: str = "auto",
         options: Mapping[str, Any] | None = None,
         execution: Execution | Mapping[str, Any] | None = None,
+        refine: Sequence[str] = (),
         exports: Sequence[str] = (),
         picture: bool = False,
         read_options: Mapping[str, Any] | None = None,
@@ -60,9 +62,9 @@ class SegmentCases:
                 **{**execution, "max_ram": parse_bytes(limit) if isinstance(limit, str) else limit}
             )
         self._model = (
-            model
-            if isinstance(model, LoadedModel)
-            else load_model(model, device=device, options=options, execution=execution)
+            load_model(model, device=device, options=options, execution=execution, refine=refine)
+            if isinstance(model, str)
+            else model
         )
         self._picture = picture
         self._read_options = dict(read_options or {})
@@ -138,14 +140,17 @@ def _decisive(described: Mapping[str, Any]) -> dict[str, Any]:
         "device": str(described["device"]).partition(" ")[0].partition(":")[0],
         "threads": described["threads"] if execution["deterministic"] else None,
         "execution": execution,
+        "refine": described.get("refine", []),
     }
 
 
-def _versions_that_matter(model: LoadedModel, exports: Sequence[str], registry: Registry) -> dict[str, str]:
+def _versions_that_matter(model: Predictor, exports: Sequence[str], registry: Registry) -> dict[str, str]:
     """Versions of the plugins that may have had a part in a result: others may come and go."""
     described, plugin = model.description, model.name.partition(":")[0]
-    used = {plugin, registry.find("architecture", described.architecture, within=plugin).plugin}
-    if described.head:
+    used = {plugin}
+    if isinstance(described, Model):
+        used.add(registry.find("architecture", described.architecture, within=plugin).plugin)
+    if isinstance(described, Model) and described.head:
         used.add(registry.find("head", described.head, within=plugin).plugin)
     used |= {registry.find("export", text.split()[0]).plugin for text in exports}
     used |= {r.plugin for kind in ("format", "step", "backend") for r in registry.components(kind)}

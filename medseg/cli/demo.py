@@ -6,7 +6,7 @@ import click
 
 from medseg.cli.document import as_json, print_json
 from medseg.cli.options import EXISTING, FILE, device_option, model_option
-from medseg.errors import VolumeError
+from medseg.errors import OptionError, VolumeError
 
 
 @click.command()
@@ -18,9 +18,13 @@ from medseg.errors import VolumeError
 def bench(image: Path | None, model: str, device: str, *, patient: bool, json_: bool) -> None:
     """Time every backend on one window of INPUT, or of noise, and compare its answer with torch's."""
     from medseg.inference.trials import show_trials, trials_json
+    from medseg.loaded import LoadedModel
     from medseg.predict import load_model
 
-    trials = load_model(model, device=device).compare_backends(image, patient=patient)
+    loaded = load_model(model, device=device)
+    if not isinstance(loaded, LoadedModel):
+        raise OptionError(f"{loaded.name} has no network, and so no backends to compare; name a model")
+    trials = loaded.compare_backends(image, patient=patient)
     if json_:
         print_json(trials_json(model, trials))
     else:

@@ -16,15 +16,16 @@ from medseg.plugin import KINDS
 @click.option("--all", "all_", is_flag=True, help="Also models that only serve others, such as locators.")
 @as_json
 def models(*, all_: bool, json_: bool) -> None:
-    """List the installed pretrained models."""
+    """List the installed pretrained models, and the methods that need no weights."""
+    from medseg.catalogue import methods
     from medseg.catalogue import models as installed_models
     from medseg.listing import models_json, show_models
 
     installed = installed_models(hidden=all_)
     if json_:
-        print_json(models_json(installed))
+        print_json(models_json(installed, methods()))
     else:
-        show_models(installed)
+        show_models(installed, methods())
 
 
 @click.group()

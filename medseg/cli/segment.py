@@ -28,11 +28,11 @@ class _Segment(click.Command):
         model = ctx.params.get("model")
         if not model:
             return
-        from medseg.catalogue import network_options
+        from medseg.catalogue import model_options
 
-        rows = [(o.name, f"{o.type_name}, default {o.default}") for o in network_options(model).values()]
+        rows = [(o.name, f"{o.type_name}, default {o.default}") for o in model_options(model).values()]
         with formatter.section(f"Options of {model}, as -o NAME=VALUE"):
-            formatter.write_dl(rows or [("none", "its network takes no options")])
+            formatter.write_dl(rows or [("none", "it takes no options")])
 
 
 def _out_and_options(outs: tuple[str, ...]) -> tuple[Path, dict[str, str]]:
@@ -98,6 +98,14 @@ def _cases(
     help='Also write the result as another object, with its options: --as "stl smooth_mm=1". '
     "See: medseg plugin list --kind export.",
 )
+@click.option(
+    "--refine",
+    "refiners",
+    multiple=True,
+    metavar="STEP",
+    help='Refine each result with a step, with its options: --refine "tdac iterations=40". May be given '
+    "again. See: medseg plugin list --kind step.",
+)
 @click.option("--picture", is_flag=True, help="Also draw three planes with the outlines, as PNG.")
 @click.option(
     "--backend",
@@ -127,6 +135,7 @@ def segment(
     device: str,
     allow: tuple[str, ...],
     exports: tuple[str, ...],
+    refiners: tuple[str, ...],
     picture: bool,
     backend: str,
     mirror: bool,
@@ -176,6 +185,7 @@ def segment(
             "deterministic": deterministic,
             "max_ram": max_ram,
         },
+        "refine": list(refiners),
         "exports": list(exports),
         "picture": picture,
         "read_options": read_options,

@@ -29,6 +29,7 @@ SUITES: dict[str, tuple[str, ...]] = {
     "step": ("description", "code", "step"),
     "backend": ("description", "code", "backend"),
     "model": ("description", "model"),
+    "method": ("description", "code", "method"),
     "panel": ("description", "panel"),
 }
 """The modules of ``medseg.testing.checks`` whose promises each kind must keep."""

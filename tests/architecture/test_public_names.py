@@ -38,8 +38,10 @@ PUBLIC = [
     "known_suffixes",
     "load",
     "load_model",
+    "methods",
     "models",
     "options_of",
+    "refine",
     "save",
     "segment",
 ]

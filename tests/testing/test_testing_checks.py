@@ -25,6 +25,7 @@ from medseg.plugin import (
     Label,
     Locator,
     Loss,
+    Method,
     Metric,
     Model,
     Panel,
@@ -72,8 +73,17 @@ def file_format(read="read", write="write", **fields):
     return described(Format, **{**code, "suffixes": (".bad",), **fields})
 
 
-def step(code, stage="pre"):
-    return described(Step, factory=f"faulty.steps:{code}", stage=stage)
+def step(code, stage="pre", **fields):
+    return described(Step, factory=f"faulty.steps:{code}", stage=stage, **fields)
+
+
+def looking_step(code):
+    return step(code, stage="post", needs_image=True)
+
+
+def method(code, *values):
+    labels = tuple(Label(value=v, name=f"label {v}", colour="#00ff00") for v in values)
+    return described(Method, factory=f"faulty.methods:{code}", labels=labels)
 
 
 def backend(code):
@@ -182,6 +192,16 @@ BAD = [
     ("the-result-is-sound", step("divide_by_range"), "for a constant image"),
     ("the-result-is-sound", step("number_pieces", stage="post"), "Labels may go, not come"),
     ("it-is-repeatable", step("counts_its_calls"), "two results that differ"),
+    ("the-input-stays-as-it-was", looking_step("changes_the_image"), "Work on a copy"),
+    ("labels-on-another-grid-are-refused", looking_step("looks_anywhere"), "Compare the two grids first"),
+    ("labels-lie-on-the-image", method("an_image"), "a label map on"),
+    ("labels-lie-on-the-image", method("an_array"), "got ndarray from the method"),
+    ("labels-lie-on-the-image", method("half_the_grid"), "keeps the grid"),
+    ("labels-lie-on-the-image", method("in_place"), "Work on a copy"),
+    ("every-value-is-described", method("threes", 0, 1), r"got the values \[3\]"),
+    ("every-value-is-described", method("sound", 1, 2), "0, the background, first"),
+    ("it-is-repeatable", method("counts_its_calls"), "two results that differ"),
+    ("a-constant-image-is-labelled-or-refused", method("divides"), "ZeroDivisionError"),
     ("it-gives-the-answer-of-the-module", backend("remembers_the_example"), "differs by"),
     ("it-gives-the-answer-of-the-module", backend("half_the_batch"), r"got \(0, 8,"),
     ("the-module-stays-as-it-was", backend("trains_the_module"), "the mode, from eval"),
@@ -200,6 +220,9 @@ GOOD = [
     metric("dice"),
     file_format(),
     step("double"),
+    looking_step("looks"),
+    method("sound", 0, 1),
+    method("refuses_constants"),
     panel(asset="heads.py"),
 ]
 

@@ -16,6 +16,7 @@ CALLS: dict[str, tuple[int, tuple[str, ...], str]] = {
     "format": (1, ("kind",), "read(path, *, kind, **options)"),
     "export": (2, (), "f(result, path, *, **options)"),
     "step": (0, (), "f(*, **options)"),
+    "method": (0, (), "f(*, **options)"),
     "backend": (2, (), "f(module, example, *, **options)"),
 }
 """For each kind: how many positional arguments medseg gives, which keywords, and how the docs write it."""

@@ -1,12 +1,14 @@
-"""Promises of a step: ``Volume -> (Volume, undo)``."""
+"""Promises of a step: ``Volume -> (Volume, undo)``, or ``(labels, image) -> (labels, undo)``."""
 
-from typing import cast
+from collections.abc import Callable
+from typing import Any, cast
 
 import numpy as np
 
+from medseg.errors import ContractError
 from medseg.geometry import Undo
 from medseg.plugin import Step
-from medseg.testing.expectation import expect
+from medseg.testing.expectation import BrokenPromiseError, expect
 from medseg.testing.phantoms import make_phantom
 from medseg.testing.subject import Subject
 from medseg.volume import Volume
@@ -16,13 +18,14 @@ SPACING_MM = (1.0, 1.5, 2.0)
 
 
 def check_the_input_stays_as_it_was(subject: Subject) -> None:
-    """The volume that goes in still holds the same values afterwards."""
-    given = _given(subject)
-    before = given.array.copy()
-    _run(subject, given)
+    """What goes in, the image that a post step looks at too, still holds the same values afterwards."""
+    given, image = _given(subject), _phantom()[0]
+    before = given.array.copy(), image.array.copy()
+    _run(subject, given, image)
+    changed = int((given.array != before[0]).sum() + (image.array != before[1]).sum())
     expect(
-        np.array_equal(given.array, before),
-        got=f"{int((given.array != before).sum())} voxels of the input changed",
+        changed == 0,
+        got=f"{changed} voxels of the input changed",
         wanted="none",
         remedy="Work on a copy",
     )
@@ -78,7 +81,7 @@ def check_the_result_is_sound(subject: Subject) -> None:
 def check_it_is_repeatable(subject: Subject) -> None:
     """The same volume gives the same result twice."""
     given = _given(subject)
-    step = subject.factory()
+    step = _called(subject)
     first, second = (step(given)[0].array for _ in range(2))
     expect(
         np.array_equal(first, second),
@@ -88,14 +91,43 @@ def check_it_is_repeatable(subject: Subject) -> None:
     )
 
 
+def check_labels_on_another_grid_are_refused(subject: Subject) -> None:
+    """A step that needs the image refuses labels on another grid with a ``ContractError``."""
+    if not cast(Step, subject.component).needs_image:
+        return
+    _, labels = _phantom()
+    image, _ = make_phantom(shape=SHAPE[::-1], spacing_mm=SPACING_MM, labels=2)
+    try:
+        subject.factory()(labels, image)
+    except ContractError:
+        return
+    raise BrokenPromiseError(
+        f"got a result for labels of {labels.grid!r} and an image of {image.grid!r}; wanted a ContractError. "
+        "Compare the two grids first: image.grid.matches(labels.grid)"
+    )
+
+
+def _phantom() -> tuple[Volume, Volume]:
+    return make_phantom(shape=SHAPE, spacing_mm=SPACING_MM, labels=2)
+
+
 def _given(subject: Subject) -> Volume:
     """A phantom's image for a step before the network, its label map for one after it."""
-    image, labels = make_phantom(shape=SHAPE, spacing_mm=SPACING_MM, labels=2)
+    image, labels = _phantom()
     return image if cast(Step, subject.component).stage == "pre" else labels
 
 
-def _run(subject: Subject, given: Volume) -> tuple[Volume, Undo]:
-    result = subject.factory()(given)
+def _called(subject: Subject, image: Volume | None = None) -> Callable[[Volume], Any]:
+    """The step as a function of what it changes; one that needs the image sees a phantom's."""
+    step = subject.factory()
+    if not cast(Step, subject.component).needs_image:
+        return cast(Callable[[Volume], Any], step)
+    seen = image or _phantom()[0]
+    return lambda labels: step(labels, seen)
+
+
+def _run(subject: Subject, given: Volume, image: Volume | None = None) -> tuple[Volume, Undo]:
+    result = _called(subject, image)(given)
     pair = isinstance(result, tuple) and len(result) == 2 and isinstance(result[0], Volume)
     expect(
         pair and callable(result[1]),

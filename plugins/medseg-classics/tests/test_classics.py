@@ -3,11 +3,15 @@
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813  # its own documentation's name
-from medseg_classics import graphs, seeds, snakes, supervoxels, thresholds
+from medseg_classics import beginnings, graphs, seeds, snakes, supervoxels, thresholds
 from skimage import segmentation
 
+import medseg
 from medseg import Volume
+from medseg.catalogue import model_options
 from medseg.errors import ContractError, OptionError
+from medseg.registry import default_registry
+from medseg.testing import conformance
 
 AFFINE = np.diag([2.5, 1.0, 1.0, 1.0])
 SHAPE = (12, 30, 30)
@@ -49,7 +53,7 @@ def dice(found, truth=TRUTH):
 METHODS = {
     "otsu": lambda image, drawn: thresholds.otsu(image),
     "multi-otsu": lambda image, drawn: thresholds.multi_otsu(image, classes=2),
-    "hysteresis": lambda image, drawn: thresholds.hysteresis(image, low=45.0, high=80.0),
+    "hysteresis": lambda image, drawn: thresholds.hysteresis(image, between=(45.0, 80.0)),
     "k-means": lambda image, drawn: thresholds.k_means(image, clusters=2),
     "region growing": seeds.grow_regions,
     "watershed": seeds.watershed,
@@ -97,7 +101,7 @@ def test_hysteresis_keeps_what_touches_the_brighter_part():
     values[3:5] = 50
     values[4, 4, 4] = 100
     values[8:10] = 50
-    found = thresholds.hysteresis(Volume(values, AFFINE), low=40.0, high=90.0).array
+    found = thresholds.hysteresis(Volume(values, AFFINE), between=(40.0, 90.0)).array
     assert found[3:5].all()
     assert not found[8:10].any()
 
@@ -170,7 +174,7 @@ def test_what_cannot_be_done_is_refused(image, drawn):
     with pytest.raises(OptionError, match="2 to 5 classes; got 9"):
         thresholds.multi_otsu(image, classes=9)
     with pytest.raises(OptionError, match="low <= high"):
-        thresholds.hysteresis(image, low=3.0, high=1.0)
+        thresholds.hysteresis(image, between=(3.0, 1.0))
     with pytest.raises(ContractError, match="some label above 0"):
         seeds.watershed(image, labels(np.zeros(SHAPE)))
     with pytest.raises(ContractError, match="draw them on the image"):
@@ -179,3 +183,78 @@ def test_what_cannot_be_done_is_refused(image, drawn):
         seeds.random_walker(image, BEGIN)
     with pytest.raises(ContractError, match=r"for the background; got \[1\]"):
         graphs.graph_cut(image, BEGIN)
+
+
+test_conformance = conformance("classics")
+
+MIDDLE = tuple((AFFINE @ [5.5, 14.5, 14.5, 1])[:3].tolist())
+
+
+@pytest.mark.parametrize("name", sorted(medseg.methods()))
+def test_each_method_finds_the_bright_ball_by_name(name, image):
+    """With a point in it where the method takes points; without it has to find one itself."""
+    options = {
+        "classics:multi-otsu": {"classes": 2},
+        "classics:k-means": {"clusters": 2},
+        "classics:random-field": {"clusters": 2},
+        "classics:hysteresis": {"between": (45.0, 80.0)},
+    }.get(name, {})
+    if name == "classics:slic":
+        pytest.skip("supervoxels name no object")
+    found = medseg.segment(image, name, options=options)
+    assert dice(found.labels.array == 1) > 0.9
+    if "inside" in model_options(name):
+        pointed = medseg.segment(image, name, options={"inside": MIDDLE, "radius_mm": 5.0})
+        assert dice(pointed.labels.array == 1) > 0.9
+
+
+REFINERS = [r.full_name for r in default_registry().components("step") if r.plugin == "classics"]
+
+
+@pytest.mark.parametrize("name", REFINERS)
+def test_each_step_brings_a_ragged_mask_nearer_to_the_ball(name, image):
+    rng = np.random.default_rng(3)
+    ragged = np.where(np.abs(distance_to_middle() - 9) < 2, rng.random(SHAPE) < 0.5, TRUTH)
+    before = labels(7 * ragged)
+    after = medseg.refine(image, before, name)
+
+    assert set(np.unique(after.array)) == {0, 7}
+    assert dice(after.array == 7) > dice(ragged) + 0.03
+
+
+@pytest.mark.parametrize("name", REFINERS)
+def test_each_step_keeps_two_labels_apart_and_an_empty_map_empty(name, image):
+    halves = np.where(TRUTH, 1 + (np.arange(SHAPE[2]) > 14), 0)
+    image = image.with_array(image.array + 80 * (halves == 2).astype(np.float32))
+    after = medseg.refine(image, labels(halves), name).array
+
+    assert dice(after == 1, halves == 1) > 0.8
+    assert dice(after == 2, halves == 2) > 0.8
+    assert not medseg.refine(image, labels(np.zeros(SHAPE)), name).array.any()
+
+
+def test_points_and_brightness_make_seeds(image):
+    by_brightness = beginnings.find_seeds(image).array
+    assert by_brightness[TRUTH].max() == 1
+    assert (by_brightness[~TRUTH] != 1).mean() > 0.999
+    turned = beginnings.find_seeds(image.with_array(-image.array), bright=False).array
+    np.testing.assert_array_equal(turned == 1, by_brightness == 1)
+
+    alone = beginnings.find_seeds(image, inside=MIDDLE).array
+    assert alone[5, 14, 14] == 1
+    assert (alone[0] == 2).all()
+    both = beginnings.find_seeds(image, inside=MIDDLE, outside=(0.0, 0.0, 0.0), radius_mm=2.0).array
+    assert both[0, 0, 0] == 2
+    assert both[0, 20, 20] == 0
+
+
+def test_points_that_say_too_little_are_refused(image):
+    with pytest.raises(OptionError, match="give inside=x,y,z in mm too"):
+        beginnings.find_seeds(image, outside=MIDDLE)
+    with pytest.raises(ContractError, match="overlap: move them apart"):
+        beginnings.find_seeds(image, inside=MIDDLE, outside=MIDDLE)
+    flat = Volume(image.array[:2], AFFINE)
+    with pytest.raises(ContractError, match="is all face: give points outside too"):
+        beginnings.find_seeds(flat, inside=(0.0, 9.0, 9.0))
+    with pytest.raises(OptionError, match="outside 12 x 30 x 30 voxels"):
+        medseg.segment(image, "classics:watershed", options={"inside": (500.0, 0.0, 0.0)})

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 
+from medseg.errors import ContractError
 from medseg.geometry import crop
 
 CALLS = itertools.count()
@@ -52,3 +53,24 @@ def number_pieces():
 
 def counts_its_calls():
     return lambda volume: (volume.with_array(volume.array + next(CALLS)), _keep)
+
+
+def looks():
+    def step(labels, image):
+        if not labels.grid.matches(image.grid):
+            raise ContractError("another grid")
+        return labels.with_array(labels.array * (image.array > 0)), _keep
+
+    return step
+
+
+def looks_anywhere():
+    return lambda labels, image: (labels, _keep)
+
+
+def changes_the_image():
+    def step(labels, image):
+        image.array.base[...] = 0
+        return labels, _keep
+
+    return step

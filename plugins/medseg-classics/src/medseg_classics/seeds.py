@@ -103,6 +103,7 @@ def random_walker(image: Volume, seeds: Volume, *, beta: float = 10.0, tolerance
         numbered,
         beta=beta,
         tol=tolerance,
+        prob_tol=0.05,  # the solver's tolerance may leave 0..1 by this much; the likeliest label stays it
         mode="cg_j",
         spacing=image.spacing_mm,
     )

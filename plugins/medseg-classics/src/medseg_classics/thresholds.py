@@ -5,14 +5,14 @@ P.-S. Liao, T.-S. Chen, P.-C. Chung: A fast algorithm for multilevel thresholdin
 Eng. 17, 2001. S. Lloyd: Least squares quantization in PCM. IEEE Trans. Inf. Theory 28, 1982.
 """
 
-import math
 from typing import Any
 
 import numpy as np
 from skimage import filters
 
-from medseg.errors import ContractError, OptionError
+from medseg.errors import OptionError
 from medseg.volume import Volume, smallest_integer_type
+from medseg_classics.beginnings import check_contrast
 
 skimage: Any = filters  # has types for a part
 
@@ -27,7 +27,7 @@ def otsu(image: Volume, *, bright: bool = True) -> Volume:
     Raises:
         ContractError: the image is constant.
     """
-    _check_contrast(image)
+    check_contrast(image)
     above = image.array > skimage.threshold_otsu(image.array)
     return image.with_array((above == bright).astype(np.uint8), kind="labels")
 
@@ -45,28 +45,27 @@ def multi_otsu(image: Volume, *, classes: int = 3) -> Volume:
     """
     if not 2 <= classes <= 5:
         raise OptionError(f"multi-otsu wants 2 to 5 classes; got {classes}")
-    _check_contrast(image)
+    check_contrast(image)
     thresholds = skimage.threshold_multiotsu(image.array, classes=classes)
     return image.with_array(np.digitize(image.array, thresholds, right=True).astype(np.uint8), kind="labels")
 
 
-def hysteresis(image: Volume, *, low: float = math.nan, high: float = math.nan) -> Volume:
-    """Label what lies above ``low`` and touches something above ``high``.
+def hysteresis(image: Volume, *, between: tuple[float, ...] = ()) -> Volume:
+    """Label what lies above the lower threshold and touches something above the higher one.
 
     Args:
         image: any unit.
-        low, high: in the image's unit; nan: the two thresholds of ``multi_otsu``.
+        between: the two thresholds in the image's unit; empty: those of ``multi_otsu``.
 
     Raises:
-        OptionError: one of the two is missing, or low lies above high.
+        OptionError: other than two thresholds, or the first above the second.
         ContractError: the image is constant.
     """
-    if math.isnan(low) and math.isnan(high):
-        _check_contrast(image)
-        low, high = skimage.threshold_multiotsu(image.array, classes=3)
-    if not low <= high:
-        raise OptionError(f"hysteresis wants low <= high, or neither; got {low} and {high}")
-    found = skimage.apply_hysteresis_threshold(image.array, low, high)
+    check_contrast(image)
+    low_high = between or tuple(skimage.threshold_multiotsu(image.array, classes=3).tolist())
+    if len(low_high) != 2 or not low_high[0] <= low_high[1]:
+        raise OptionError(f"hysteresis wants between=low,high with low <= high, or neither; got {low_high}")
+    found = skimage.apply_hysteresis_threshold(image.array, *low_high)
     return image.with_array(found.astype(np.uint8), kind="labels")
 
 
@@ -96,11 +95,3 @@ def k_means(image: Volume, *, clusters: int = 3, iterations: int = 100) -> Volum
         means = moved
     labels = np.searchsorted((means[1:] + means[:-1]) / 2, image.array)
     return image.with_array(labels.astype(smallest_integer_type(clusters - 1)), kind="labels")
-
-
-def _check_contrast(image: Volume) -> None:
-    if image.array.min() == image.array.max():
-        raise ContractError(
-            f"a threshold needs contrast; every voxel of this image is {image.array.flat[0]}: "
-            "choose another image"
-        )

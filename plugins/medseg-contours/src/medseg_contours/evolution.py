@@ -19,7 +19,7 @@ from torch.utils.checkpoint import checkpoint
 from medseg.errors import OptionError
 from medseg_contours.differences import Lattice, curvature, lattice_of, slope_length
 from medseg_contours.distance import restore_distance
-from medseg_contours.regions import Heaviside, Region, RegionMeans, heaviside
+from medseg_contours.regions import Heaviside, Region, RegionMeans, heaviside, window_sums
 
 Speed = Literal["band", "dirac"]
 OnIteration = Callable[[int, Tensor], None]
@@ -39,6 +39,8 @@ class Evolution:
         band: in voxels along the normal; further from the front nothing moves. For ``speed="band"``.
         region: means of the whole image, or of a box around each voxel.
         window_mm: half the width of that box, in mm; how far the contour can see.
+        pool_mm: half the width of a box over which the image's force is averaged along the front, as
+            Lankton's and the paper's is; 0: each point follows its own.
         means: form of the Heaviside function for the means; with ``arctan`` far background
             leaks into the inside mean.
         speed: ``band``, or ``dirac`` as in the papers.
@@ -59,6 +61,7 @@ class Evolution:
     band: float = 3.0
     region: Region = "local"
     window_mm: float = 15.0
+    pool_mm: float = 0.0
     means: Heaviside = "sine"
     speed: Speed = "band"
     reinit_every: int = 5
@@ -70,7 +73,7 @@ class Evolution:
         for name in ("dt", "eps", "band", "window_mm", "cap", "eta"):
             if not getattr(self, name) > 0:
                 raise OptionError(f"a contour's {name} is above 0; got {getattr(self, name)}")
-        for name in ("mu", "hold", "reinit_every", "reinit_steps"):
+        for name in ("mu", "hold", "pool_mm", "reinit_every", "reinit_steps"):
             if getattr(self, name) < 0:
                 raise OptionError(f"a contour's {name} is not negative; got {getattr(self, name)}")
 
@@ -140,14 +143,23 @@ def step(
 ) -> Tensor:
     """The change of phi (B,K,*S) in one time step; all lengths in units."""
     within, beyond = means.squared_residuals(heaviside(phi, eps=evolution.eps, form=evolution.means))
-    force = lambda2 * beyond - lambda1 * within - evolution.nu
-    force = force + evolution.mu * curvature(phi, lattice.steps, eta=evolution.eta)
+    force = lambda2 * beyond - lambda1 * within
+    if evolution.pool_mm:
+        force = along_front(force, phi, lattice, evolution)
+    force = force - evolution.nu + evolution.mu * curvature(phi, lattice.steps, eta=evolution.eta)
     if evolution.hold:
         force = force - force.clamp(-evolution.hold, evolution.hold)
     stiffness = torch.stack([h.square().reciprocal() for h in lattice.steps]).sum(dim=0)
     dt = (STABLE / (evolution.mu * stiffness)).clamp(max=evolution.dt)
     change = dt * front_speed(phi, lattice, evolution) * force
     return evolution.cap * torch.tanh(change / evolution.cap)
+
+
+def along_front(force: Tensor, phi: Tensor, lattice: Lattice, evolution: Evolution) -> Tensor:
+    """The force (B,K,*S) averaged over a box, each voxel weighed by how near it is to the front."""
+    near = evolution.eps**2 / (evolution.eps**2 + phi.square())
+    total, weight = (window_sums(x, lattice, evolution.pool_mm) for x in (force * near, near))
+    return total / weight
 
 
 def front_speed(phi: Tensor, lattice: Lattice, evolution: Evolution) -> Tensor:

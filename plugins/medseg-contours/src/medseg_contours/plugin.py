@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from medseg.plugin import Head, Loss, hookimpl
+from medseg.plugin import Head, Label, Loss, Method, Step, hookimpl
 
 MEDSEG_API = 1
 FRONT = ("phi", "phi0", "prob", "prob0", "lambda1", "lambda2")
@@ -87,4 +87,33 @@ def medseg_losses() -> Iterator[Loss]:
         needs=("prob", "prob0", "field", "spacing_mm"),
         summary="Dice of last and first contour, and the error of the field near the boundary",
         reference="Rupprecht et al. 2016, arXiv:1607.05074",
+    )
+
+
+@hookimpl
+def medseg_steps() -> Iterator[Step]:
+    """The contour on any mask."""
+    yield Step(
+        name="tdac",
+        factory="medseg_contours.choices:make_step",
+        stage="post",
+        needs_image=True,
+        summary="Moves the border of each label to where the image changes",
+        reference="Hatamizadeh, Sengupta, Terzopoulos 2020, arXiv:2007.11691; nothing is learned here",
+    )
+
+
+@hookimpl
+def medseg_methods() -> Iterator[Method]:
+    """The contour without a network."""
+    yield Method(
+        name="chan-vese",
+        factory="medseg_contours.choices:make_chan_vese",
+        labels=(
+            Label(value=0, name="background", colour="#000000"),
+            Label(value=1, name="object", colour="#e69f00"),
+        ),
+        intended_use="Comparison with networks, and first masks to be corrected; research only",
+        summary="A level set that parts two mean intensities, on voxels of any size",
+        reference="Chan & Vese 2001, doi:10.1109/83.902291",
     )

@@ -41,6 +41,7 @@ def refine(
     hold: float = 0.0,
     region: Region = "local",
     window_mm: float = 12.0,
+    pool_mm: float = 0.0,
     appearance: Appearance = "likeness",
     trust: bool = False,
     reach_mm: float = 0.0,
@@ -61,6 +62,7 @@ def refine(
         hold: >= 0; where the image pulls no harder than this, the border stays.
         region: means of a box around each voxel, or of the whole neighbourhood.
         window_mm: half the width of the box.
+        pool_mm: half the width of a box over which the image's pull is averaged along the border; 0: none.
         appearance: ``intensity`` compares the image's values; ``likeness`` how like those in the core of
             the mask they are, so that what is brighter and what is darker are both outside.
         trust: weigh the regions by the probability, as DALS does; a label map is smoothed for it.
@@ -85,7 +87,7 @@ def refine(
         raise ContractError(
             f"the image has {image.grid!r}, the mask to refine {initial.grid!r}: resample one onto the other"
         )
-    evolution = Evolution(mu=mu, nu=nu, hold=hold, region=region, window_mm=window_mm)
+    evolution = Evolution(mu=mu, nu=nu, hold=hold, region=region, window_mm=window_mm, pool_mm=pool_mm)
     inside = _inside(initial)
     if not inside.any():
         return replace(initial, array=np.zeros(initial.shape, np.uint8), kind="labels")

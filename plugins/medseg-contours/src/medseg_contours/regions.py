@@ -58,9 +58,7 @@ class RegionMeans:
     def __init__(self, image: Tensor, lattice: Lattice, *, region: Region, window_mm: float) -> None:
         self.image = image
         self._axes = tuple(range(2, image.ndim))
-        self._halves: list[list[int]] | None = None
-        if region == "local":
-            self._halves = [half_widths(window_mm, row, image.shape[2:]) for row in lattice.spacing_mm]
+        self._lattice, self._region, self._window_mm = lattice, region, window_mm
         self._image_sum = self._sum(image)
         self._count = self._sum(torch.ones_like(image[:, :1]))
 
@@ -89,11 +87,17 @@ class RegionMeans:
         return within, beyond
 
     def _sum(self, x: Tensor) -> Tensor:
-        if self._halves is None:
+        if self._region == "global":
             return x.sum(dim=self._axes, keepdim=True)
-        if len(self._halves) == 1:
-            return box_sum(x, self._halves[0])
-        return torch.cat([box_sum(x[b : b + 1], halves) for b, halves in enumerate(self._halves)])
+        return window_sums(x, self._lattice, self._window_mm)
+
+
+def window_sums(x: Tensor, lattice: Lattice, window_mm: float) -> Tensor:
+    """Sums over the box that reaches ``window_mm`` around each voxel, by each sample's spacing: (B,K,*S)."""
+    halves = [half_widths(window_mm, row, x.shape[2:]) for row in lattice.spacing_mm]
+    if len(halves) == 1:
+        return box_sum(x, halves[0])
+    return torch.cat([box_sum(x[b : b + 1], row) for b, row in enumerate(halves)])
 
 
 def half_widths(window_mm: float, spacing_mm: Sequence[float], shape: Sequence[int]) -> list[int]:

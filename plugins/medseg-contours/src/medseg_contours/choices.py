@@ -1,0 +1,105 @@
+"""The contour as a user chooses it by name: a step on a label map, and a method without weights."""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from medseg.geometry import Undo, within_balls
+from medseg.volume import Volume
+from medseg_contours.refine import Appearance, refine
+from medseg_contours.regions import Region
+
+
+def make_step(
+    *,
+    iterations: int = 20,
+    mu: float = 1.0,
+    nu: float = 0.3,
+    hold: float = 0.0,
+    region: Region = "local",
+    window_mm: float = 12.0,
+    pool_mm: float = 0.0,
+    appearance: Appearance = "likeness",
+    trust: bool = False,
+    reach_mm: float = 0.0,
+    device: str = "cpu",
+) -> Callable[[Volume, Volume], tuple[Volume, Undo]]:
+    """``refine`` as a step; see there.
+
+    Args:
+        iterations, mu, nu, hold, region, window_mm, pool_mm, appearance, trust, reach_mm, device: see
+            ``refine``.
+    """
+    move = partial(
+        refine,
+        iterations=iterations,
+        mu=mu,
+        nu=nu,
+        hold=hold,
+        region=region,
+        window_mm=window_mm,
+        pool_mm=pool_mm,
+        appearance=appearance,
+        trust=trust,
+        reach_mm=reach_mm,
+        device=device,
+    )
+
+    def step(labels: Volume, image: Volume) -> tuple[Volume, Undo]:
+        return move(image, labels), _keep
+
+    return step
+
+
+def make_chan_vese(
+    *,
+    inside: tuple[float, ...] = (),
+    radius_mm: float = 10.0,
+    iterations: int = 200,
+    mu: float = 0.5,
+    nu: float = 0.0,
+    region: Region = "global",
+    window_mm: float = 12.0,
+    device: str = "cpu",
+) -> Callable[[Volume], Volume]:
+    """A Chan-Vese contour on voxels of any size.
+
+    Args:
+        inside: x, y, z of points in the object, RAS+ mm; none: begin with balls all over the image.
+        radius_mm: of the ball around each.
+        iterations, mu, nu, region, window_mm, device: see ``refine``.
+    """
+
+    def segment(image: Volume) -> Volume:
+        start = within_balls(image.grid, inside, radius_mm) if inside else _bubbles(image, radius_mm)
+        return refine(
+            image,
+            image.with_array(start.astype(np.uint8), kind="labels"),
+            iterations=iterations,
+            mu=mu,
+            nu=nu,
+            hold=0.0,
+            region=region,
+            window_mm=window_mm,
+            pool_mm=0.0,
+            appearance="intensity",
+            trust=False,
+            reach_mm=0.0,
+            device=device,
+        )
+
+    return segment
+
+
+def _bubbles(image: Volume, radius_mm: float) -> np.typing.NDArray[np.bool_]:
+    """Where a product of sines is positive: a checkerboard of round cells, as scikit-image begins."""
+    waves = [
+        np.sin(np.pi * (np.arange(n) + 0.5) * h / (2 * radius_mm))
+        for n, h in zip(image.shape, image.spacing_mm, strict=True)
+    ]
+    return np.asarray(np.einsum("i,j,k->ijk", *waves) > 0)
+
+
+def _keep(processed: Volume) -> Volume:
+    return processed
