@@ -88,13 +88,15 @@ def model_options(model: str, *, registry: Registry | None = None) -> dict[str, 
 
 
 def channels_of(model: str, *, registry: Registry | None = None) -> tuple[str, ...]:
-    """The names of a model's input channels, in its order.
+    """The names of a model's input channels, in its order; a method sees one, ``image``.
 
     Args:
         model: a name or a folder, as for ``find_model``.
         registry: where to look; what is installed, if None.
     """
     found = find_model(model, registry=registry)
+    if isinstance(found.component, Method):
+        return ("image",)
     return tuple(channel.name for channel in cast(Model, found.component).input.channels)
 
 
