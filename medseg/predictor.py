@@ -13,18 +13,17 @@ Source = Volume | str | PathLike[str]
 
 
 class Predictor(Protocol):
-    """Ready for one image after the other.
-
-    Attributes:
-        name: full name of the model or method.
-        description: of the model or method.
-    """
+    """Ready for one image after the other."""
 
     @property
-    def name(self) -> str: ...  # pragma: no cover
+    def name(self) -> str:
+        """Full name of the model or method."""
+        ...  # pragma: no cover
 
     @property
-    def description(self) -> Model | Method: ...  # pragma: no cover
+    def description(self) -> Model | Method:
+        """Of the model or method."""
+        ...  # pragma: no cover
 
     def describe(self) -> dict[str, Any]:
         """What a result's provenance says of it and of where it runs; JSON values."""

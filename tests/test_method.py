@@ -179,7 +179,7 @@ def test_the_command_line_runs_a_folder_through_a_method(tmp_path):
     assert load(tmp_path / "out" / "b.nii.gz", kind="labels").array.max() == 3
     assert json.loads((tmp_path / "out" / "a.json").read_text())["settings"] == {"options": {"classes": 4}}
     assert "classes  int, default 3" in run("--help").output
-    assert run("-o", "classes=9", "--overwrite").exit_code == 2
+    assert run("-o", "clases=4", "--overwrite").exit_code == 2
     bench = CliRunner().invoke(main, ["bench", "-m", "classics:otsu"])
     assert bench.exit_code == 2
     assert "no backends to compare" in bench.output
