@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from medseg.atomic import publish
+from medseg.atomic import explain, publish
 from medseg.batch.cases import Case
 from medseg.batch.job import Job
 from medseg.batch.journal import sha256_of_files
@@ -133,7 +133,10 @@ class Pipeline:
 
     def _write(self, order: Order, item: Any, digest: str) -> bool:
         case = order.case
-        report = self._job.write(case, item, self._folder)
+        try:
+            report = self._job.write(case, item, self._folder)
+        except OSError as error:
+            raise explain(case.target, error) from error
         hashes = {path.name: sha256_of_files([self._folder / path.name]) for path in case.files}
         with self._publishing:
             publish(self._folder, case.files)
@@ -197,9 +200,7 @@ def _kind(error: BaseException, stage: Stage) -> str:
     if isinstance(error, ResourceError):
         # A case may need more memory than there is; a disk that is full is full for the next one too.
         return "environment" if stage == "write" else "memory"
-    if isinstance(error, ImportError) or (isinstance(error, OSError) and stage == "write"):
-        return "environment"
-    return "failed"
+    return "environment" if isinstance(error, ImportError) else "failed"
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -29,12 +29,13 @@ def serve() -> None:
     holder: list[Pipeline] = []
 
     def send(message: Mapping[str, Any]) -> None:
-        with writing:
-            try:
+        try:
+            with writing:
                 answers.write(json.dumps(message) + "\n")
                 answers.flush()
-            except BrokenPipeError:
-                _leave(holder)  # nobody is there to be answered
+        except BrokenPipeError:
+            # Nobody is there to be answered. The lock is free again: who moves files may wait for it.
+            _leave(holder)
 
     request = json.loads(sys.stdin.readline())
     warnings.filterwarnings("ignore", module=r"torch\..*")
