@@ -1,7 +1,7 @@
 """A predicted and a true label map of one image, and what their metrics share."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -28,6 +28,7 @@ class Pair:
     Args:
         predicted: label map (I, J, K).
         truth: label map on the same grid.
+        labels: those to compare; all that either map has, if None.
         probabilities: predicted probability in each voxel (I, J, K), by label.
 
     Raises:
@@ -35,7 +36,12 @@ class Pair:
     """
 
     def __init__(
-        self, predicted: Volume, truth: Volume, *, probabilities: Mapping[int, NDArray[Any]] | None = None
+        self,
+        predicted: Volume,
+        truth: Volume,
+        *,
+        labels: Iterable[int] | None = None,
+        probabilities: Mapping[int, NDArray[Any]] | None = None,
     ) -> None:
         for volume, role in ((predicted, "prediction"), (truth, "truth")):
             if volume.kind != "labels":
@@ -45,6 +51,7 @@ class Pair:
                 f"the grids differ: the prediction has {predicted.grid!r}, the truth {truth.grid!r}"
                 f"{_offset(predicted, truth)}; resample the prediction onto the truth's grid first"
             )
+        self._wanted = None if labels is None else frozenset(labels)
         self.truth_grid = truth.grid
         self.voxel_ml = truth.voxel_ml
         self._kept = [axis for axis, size in enumerate(truth.shape) if size > 1] or [0]
@@ -53,8 +60,8 @@ class Pair:
 
     @cached_property
     def labels(self) -> tuple[int, ...]:
-        """All labels of the two maps but the background, rising."""
-        return tuple(self._values[1:])
+        """Those of the labels to compare that either map has, rising; never the background."""
+        return tuple(n for n in self._values[1:] if self._wanted is None or n in self._wanted)
 
     @cached_property
     def spacing_mm(self) -> tuple[float, ...]:
@@ -80,7 +87,7 @@ class Pair:
 
     @cached_property
     def joint(self) -> NDArray[np.int64]:
-        """Confusion matrix over the background and ``labels``: rows true, columns predicted."""
+        """Confusion matrix over all labels of the two maps: rows true, columns predicted."""
         return joint_counts(self._dense_truth, self._dense_predicted, len(self._values))
 
     def counts(self, label: int) -> Counts:
@@ -145,6 +152,14 @@ class Pair:
         order = sorted(world, key=lambda n: world[n][0])
         steps = tuple(slice(None, None, int(world[n][1])) for n in order)
         return mask.transpose(order)[steps]
+
+    def to_mm(self, places: NDArray[np.float64]) -> list[tuple[float, float, float]]:
+        """RAS+ mm of places (N, n) in voxels of the image."""
+        whole = np.zeros((len(places), 3))
+        whole[:, self._kept] = places
+        affine = self.truth_grid.affine
+        found = whole @ affine[:3, :3].T + affine[:3, 3]
+        return [(float(x), float(y), float(z)) for x, y, z in found]
 
     @cached_property
     def _pieces(self) -> dict[tuple[int, Connectivity, float], Pieces]:

@@ -17,12 +17,14 @@ is the diagonal of their images).
 """
 
 import math
-from typing import Literal
+from typing import Literal, get_args
 
+from medseg.errors import OptionError
 from medseg.evaluation.scores import State
 from medseg.plugin import Metric
 
 Empty = Literal["exclude", "penalise", "inf", "brats"]
+POLICIES: tuple[Empty, ...] = get_args(Empty)
 
 
 def apply_policy(raw: float, metric: Metric, state: State, *, empty: Empty, diagonal_mm: float) -> float:
@@ -44,3 +46,15 @@ def apply_policy(raw: float, metric: Metric, state: State, *, empty: Empty, diag
     if metric.higher_is_better:
         return 0.0
     return diagonal_mm if metric.unit == "mm" and empty != "inf" else math.inf
+
+
+def as_policy(name: str) -> Empty:
+    """The policy of this name.
+
+    Raises:
+        OptionError: there is none.
+    """
+    for policy in POLICIES:
+        if policy == name:
+            return policy
+    raise OptionError(f"there is no policy {name!r} for empty masks; there are {', '.join(POLICIES)}")

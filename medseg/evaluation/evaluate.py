@@ -1,7 +1,6 @@
 """The verb: predictions against truths, a table of scores."""
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,13 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.comparison.pair import Pair
 from medseg.errors import OptionError, VolumeError
-from medseg.evaluation.empty import Empty, apply_policy
-from medseg.evaluation.metrics import DEFAULT, ChosenMetric, choose_metrics
-from medseg.evaluation.scores import Score, Scores, state_of
+from medseg.evaluation.case import Settings, score_volumes
+from medseg.evaluation.cohort import join, score_cohort
+from medseg.evaluation.empty import Empty, as_policy
+from medseg.evaluation.metrics import DEFAULT
+from medseg.evaluation.pairing import match_files
+from medseg.evaluation.scores import Scores
 from medseg.formats import load
-from medseg.geometry import resample_to
 from medseg.registry import Registry, default_registry
 from medseg.volume import Volume
 
@@ -32,12 +32,15 @@ def evaluate(
     empty: Empty = "penalise",
     convention: str | None = None,
     resample: bool = False,
+    model: str = "",
+    workers: int = 1,
     registry: Registry | None = None,
 ) -> Scores:
-    """Compare a predicted label map with the true one.
+    """Compare predicted label maps with the true ones.
 
     Args:
-        predicted: a volume, a path, or an array (I, J) or (I, J, K) with ``spacing_mm``.
+        predicted: a volume, a path, or an array (I, J) or (I, J, K) with ``spacing_mm``; or a folder, whose
+            files are matched by name with those of the other folder.
         truth: likewise.
         metrics: names, each with its options behind it, as in ``"nsd tolerance_mm=2"``; what is installed:
             ``medseg plugin list --kind metric``.
@@ -47,14 +50,17 @@ def evaluate(
         convention: for all surface metrics that know it: ``max-directed``, ``pooled``, ``mean-directed`` or
             ``area-weighted``.
         resample: bring the prediction onto the truth's grid, by nearest neighbour, instead of refusing it.
+        model: a name for the rows, to tell several models apart in one table.
+        workers: processes, for folders.
         registry: where to look metrics and formats up; what is installed, if None.
 
     Returns:
-        A tidy table: a row for each label and metric; see its ``to_pandas``.
+        A tidy table: a row for each case, label and metric; see its ``to_pandas``. Of folders, it also says
+        what had no partner, and why cases were refused.
 
     Raises:
-        VolumeError: a file or an array is no label map, or the grids differ.
-        OptionError: an unknown option, or an array without a voxel size.
+        VolumeError: a file or an array is no label map, or the grids differ; of folders, see ``refused``.
+        OptionError: an unknown option, an array without a voxel size, or nothing to compare.
         UnknownNameError: no such metric.
 
     Example:
@@ -70,78 +76,41 @@ def evaluate(
         2.0
     """
     registry = registry or default_registry()
-    chosen = choose_metrics(metrics, registry=registry, convention=convention)
-    true = as_labels(truth, spacing_mm, role="truth", registry=registry)
-    ours = as_labels(predicted, spacing_mm, role="prediction", registry=registry)
-    notes = {}
-    if resample and not ours.grid.matches(true.grid):
-        notes[""] = f"prediction resampled from {ours.grid!r} to {true.grid!r}"
-        ours = resample_to(ours, true.grid)[0]
-    rows = compare(ours, true, chosen, labels=as_names(labels), empty=empty)
-    return Scores(rows=tuple(rows), empty=empty, notes=notes)
+    settings = Settings(
+        metrics=tuple(metrics),
+        labels=_as_names(labels),
+        empty=as_policy(empty),
+        convention=convention,
+        resample=resample,
+    )
+    settings.choose(registry)  # a wrong name is told before the work
+    if _is_folder(predicted) or _is_folder(truth):
+        if not isinstance(predicted, str | Path) or not isinstance(truth, str | Path):
+            raise OptionError("one side is a folder and the other is no path; give two folders")
+        matched = match_files(Path(predicted), Path(truth), registry=registry, model=model)
+        results = score_cohort(matched.pairs, settings, workers=workers, registry=registry)
+        return dataclasses.replace(
+            join(results, settings),
+            unmatched_predictions=matched.unmatched_predictions,
+            unmatched_truths=matched.unmatched_truths,
+        )
+    result = score_volumes(
+        _as_volume(predicted, spacing_mm, role="prediction", registry=registry),
+        _as_volume(truth, spacing_mm, role="truth", registry=registry),
+        settings,
+        registry=registry,
+        model=model,
+    )
+    return join([result], settings)
 
 
-def compare(
-    predicted: Volume,
-    truth: Volume,
-    metrics: Sequence[ChosenMetric],
-    *,
-    labels: Mapping[int, str] | None,
-    empty: Empty,
-    case: str = "",
-    model: str = "",
-) -> list[Score]:
-    """The scores of one case.
-
-    Args:
-        predicted: label map.
-        truth: label map on the same grid.
-        metrics: from ``choose_metrics``.
-        labels: names by value, of those to compare; all that are in either map, if None.
-        empty: the policy for empty masks.
-        case, model: names for the rows.
-
-    Raises:
-        VolumeError: the grids differ.
-    """
-    pair = Pair(predicted, truth)
-    names = labels if labels is not None else {label: str(label) for label in pair.labels}
-    found = [(metric, metric.of(predicted, truth, pair)) for metric in metrics]
-    rows = []
-    for label, name in names.items():
-        counts = pair.counts(label)
-        state = state_of(counts.predicted, counts.true)
-        for metric, values in found:
-            if metric.component.scope == "map":
-                continue
-            raw = values.get(label, math.nan)
-            rows.append(
-                Score(
-                    case=case,
-                    model=model,
-                    label=label,
-                    name=name,
-                    **_about(metric),
-                    value=apply_policy(
-                        raw, metric.component, state, empty=empty, diagonal_mm=pair.diagonal_mm
-                    ),
-                    raw=raw,
-                    state=state,
-                    tp=counts.tp,
-                    fp=counts.fp,
-                    fn=counts.fn,
-                    predicted_ml=counts.predicted * pair.voxel_ml,
-                    truth_ml=counts.true * pair.voxel_ml,
-                )
-            )
-    for metric, values in found:
-        if metric.component.scope == "map":
-            value = next(iter(values.values()), math.nan)
-            rows.append(_map_score(metric, value, case=case, model=model))
-    return rows
+def _is_folder(source: Source) -> bool:
+    return isinstance(source, str | Path) and Path(source).is_dir()
 
 
-def as_labels(source: Source, spacing_mm: Sequence[float] | None, *, role: str, registry: Registry) -> Volume:
+def _as_volume(
+    source: Source, spacing_mm: Sequence[float] | None, *, role: str, registry: Registry
+) -> Volume:
     """A label map from whatever it is given as."""
     if isinstance(source, Volume):
         return source if source.kind == "labels" else dataclasses.replace(source, kind="labels")
@@ -163,7 +132,7 @@ def as_labels(source: Source, spacing_mm: Sequence[float] | None, *, role: str, 
     return Volume(array[..., None] if flat else array, np.diag([*spacing, 1.0]), kind="labels")
 
 
-def as_names(labels: Mapping[int, str] | Sequence[int] | None) -> dict[int, str] | None:
+def _as_names(labels: Mapping[int, str] | Sequence[int] | None) -> dict[int, str] | None:
     """Names by value.
 
     Raises:
@@ -175,30 +144,3 @@ def as_names(labels: Mapping[int, str] | Sequence[int] | None) -> dict[int, str]
     if not names or 0 in names:
         raise OptionError(f"labels is {labels!r}; wanted those to compare, without the background, 0")
     return names
-
-
-def _map_score(metric: ChosenMetric, value: float, *, case: str, model: str) -> Score:
-    return Score(
-        case=case,
-        model=model,
-        label=None,
-        name="all",
-        **_about(metric),
-        value=value,
-        raw=value,
-        state="compared",
-        tp=None,
-        fp=None,
-        fn=None,
-        predicted_ml=math.nan,
-        truth_ml=math.nan,
-    )
-
-
-def _about(metric: ChosenMetric) -> dict[str, Any]:
-    return {
-        "metric": metric.name,
-        "convention": metric.convention,
-        "unit": metric.component.unit,
-        "higher_is_better": metric.component.higher_is_better,
-    }
