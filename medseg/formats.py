@@ -240,7 +240,9 @@ def _format_to_read(path: Path, registry: Registry) -> Registered:
     if by_suffix:
         return by_suffix
     formats = registry.components("format")
-    able = [f for f in formats if _described(f).folders or not path.is_dir()]  # the others are not even imported
+    able = [
+        f for f in formats if _described(f).folders or not path.is_dir()
+    ]  # the others are not even imported
     sniffers = [(f, _described(f).sniff) for f in able if _described(f).sniff]
     matches = [f for f, sniff in sniffers if registry.load_string(f, sniff)(path)]
     if matches:

@@ -128,6 +128,41 @@ def test_a_single_slice_is_no_volume(make_series):
         read(make_series() / "IM003.dcm")
 
 
+def test_a_single_slice_is_read_as_thick_as_it_says_where_that_is_allowed(
+    make_series, make_enhanced, read_world
+):
+    tilted = {"along_row": (0.955336489, 0.295520207, 0.0), "along_column": (-0.289627, 0.936293, 0.198669)}
+    for path in (
+        make_series("axial", count=1),
+        make_series("oblique", count=1, **tilted),
+        make_series("whole") / "IM003.dcm",
+        make_enhanced(count=1),
+    ):
+        volume = read_world(path, single="thickness")
+        assert volume.shape[2] == 1
+        assert volume.spacing_mm[2] == pytest.approx(3)
+        assert "A single slice, 3 mm thick by its SliceThickness, was read" in volume.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("values", "found"), [({"SliceThickness": 0}, "0"), ({"SliceThickness": None}, "missing")]
+)
+def test_a_single_slice_that_does_not_say_how_thick_it_is_stays_refused(make_series, values, found):
+    with pytest.raises(VolumeError, match=rf"SliceThickness \(0018,0050\) of .*IM000\.dcm is {found}"):
+        read(make_series(count=1, edit=one(0, **values)), single="thickness")
+
+
+def test_the_permission_for_a_single_slice_changes_nothing_else(make_series, read_world):
+    volume = read_world(make_series(), single="thickness")
+    assert volume.shape[2] == 8
+    assert volume.notes == ()
+
+
+def test_a_preamble_that_is_a_program_is_noted(bad, read_world):
+    volume = read_world(bad / "70_pe_preamble", single="thickness")
+    assert "The preamble of IM000.dcm is the beginning of a program" in " ".join(volume.notes)
+
+
 def test_a_folder_without_images_says_what_it_holds(tmp_path):
     (tmp_path / "a.txt").write_text("notes")
     (tmp_path / "empty.dcm").write_bytes(b"")

@@ -6,6 +6,7 @@ import numpy as np
 
 from medseg.errors import VolumeError
 from medseg_dicom.header import Frame
+from medseg_dicom.instance import thickness_of
 from medseg_dicom.placement import ORIENTATION_TOLERANCE
 from medseg_dicom.split import Series
 from medseg_dicom.stack import Stack, stack_frames
@@ -21,13 +22,19 @@ _RESCALED = ("CT", "PT")
 
 
 def check_series(
-    series: Series, *, fill_gaps: bool = False, straighten: bool = False, time_point: int = 0
+    series: Series,
+    *,
+    fill_gaps: bool = False,
+    straighten: bool = False,
+    single: bool = False,
+    time_point: int = 0,
 ) -> Stack:
     """Check a series and put it on its grid; the pixels are not touched.
 
     Args:
         series: from ``split_contents``.
         fill_gaps, straighten: as in ``stack_frames``.
+        single: accept a single slice that says how thick it is.
         time_point: which one, from 1; 0 if none was chosen.
 
     Raises:
@@ -45,7 +52,8 @@ def check_series(
     _check_rescale(frames)
     for syntax in {frame.instance.transfer_syntax for frame in frames}:
         check_codec(syntax)
-    return stack_frames(frames, fill_gaps=fill_gaps, straighten=straighten)
+    thickness = thickness_of(frames[0]) if single and len(frames) == 1 else None
+    return stack_frames(frames, fill_gaps=fill_gaps, straighten=straighten, thickness_mm=thickness)
 
 
 def _at_time(series: Series, time_point: int) -> Sequence[Frame]:

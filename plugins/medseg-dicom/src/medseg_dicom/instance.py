@@ -83,6 +83,23 @@ def read_frames(source: Source) -> list[Frame] | SetAside | Broken:
         return Broken(name=source.name, reason=str(error), series_uid=series_uid)
 
 
+def thickness_of(frame: Frame) -> float:
+    """The thickness in mm that a single slice states.
+
+    Raises:
+        VolumeError: it states none, or not one above 0.
+    """
+    source, keyword = frame.instance.source, "SliceThickness"
+    elements = Elements(read_content(source, (keyword, *FRAME_TAGS)).dataset)
+    groups = [item for tag in FRAME_TAGS for item in elements.items(tag)]
+    measures = [elements, *(found for group in groups for found in group.items("PixelMeasuresSequence"))]
+    stated = [value for where in measures if (value := where.number(keyword)) is not None]
+    if not stated or stated[-1] <= 0:
+        found = f"{stated[-1]:g}" if stated else "missing"
+        raise VolumeError(f"{named(keyword)} of the single slice {frame.name} is {found}; wanted mm above 0")
+    return stated[-1]
+
+
 def _why_no_volume(elements: Elements, content: Content) -> str:
     """Why a sound file is no part of any volume; empty if it may be one."""
     sop_class = elements.text("SOPClassUID") or ""

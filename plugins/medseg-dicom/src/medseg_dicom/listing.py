@@ -162,7 +162,7 @@ def _summarise(series: Series, number: int) -> SeriesSummary:
     try:
         stack = check_series(series)
         i, j = frames[0].column_spacing_mm, frames[0].row_spacing_mm
-        spacing = i, j, float(stack.offsets_mm[-1] / (len(stack.offsets_mm) - 1))
+        spacing = i, j, stack.gap_mm
     except MedsegError as error:
         refusal = str(error)
     first = frames[0].instance if frames else None

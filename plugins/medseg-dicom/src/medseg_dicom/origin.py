@@ -69,6 +69,7 @@ def _find(path: Path, options: Mapping[str, Any]) -> Origin:
         chosen,
         fill_gaps=bool(options.get("gaps")),
         straighten=bool(options.get("tilt")),
+        single=bool(options.get("single")),
         time_point=int(options.get("timepoint", 0)),
     )
     first = stack.frames[0].instance
@@ -79,6 +80,6 @@ def _find(path: Path, options: Mapping[str, Any]) -> Origin:
         )
     return Origin(
         frames=stack.frames,
-        gap_mm=float(stack.targets_mm[-1]) / (len(stack.targets_mm) - 1),
+        gap_mm=stack.gap_mm,
         study=read_study(first.source),
     )

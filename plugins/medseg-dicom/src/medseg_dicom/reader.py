@@ -32,6 +32,7 @@ def read(
     timepoint: int = 0,
     gaps: Literal["", "resample"] = "",
     tilt: Literal["", "resample"] = "",
+    single: Literal["", "thickness"] = "",
     units: Literal["", "suv"] = "",
     threads: int = 0,
 ) -> Volume:
@@ -47,6 +48,7 @@ def read(
         timepoint: which one, from 1, if there are several.
         gaps: ``"resample"`` interpolates missing and unevenly spaced slices.
         tilt: ``"resample"`` brings the stack of a tilted gantry onto a straight grid.
+        single: ``"thickness"`` reads a single slice, as thick as its SliceThickness.
         units: ``"suv"`` gives PET as standardised uptake value by body weight.
         threads: how many files are read at once; 0: as many as suit the machine.
 
@@ -68,6 +70,7 @@ def read(
                 timepoint=timepoint,
                 gaps=bool(gaps),
                 tilt=bool(tilt),
+                single=bool(single),
                 suv=units == "suv",
                 threads=threads,
             )
@@ -84,7 +87,16 @@ def sniff(path: str | Path) -> bool:
 
 
 def _read(
-    path: Path, *, kind: Kind, series: str, timepoint: int, gaps: bool, tilt: bool, suv: bool, threads: int
+    path: Path,
+    *,
+    kind: Kind,
+    series: str,
+    timepoint: int,
+    gaps: bool,
+    tilt: bool,
+    single: bool,
+    suv: bool,
+    threads: int,
 ) -> Volume:
     if kind != "image":
         raise VolumeError(
@@ -96,7 +108,7 @@ def _read(
         )
     contents = read_contents(path)
     chosen, choice_notes = choose_series(contents, split_contents(contents), series)
-    stack = check_series(chosen, fill_gaps=gaps, straighten=tilt, time_point=timepoint)
+    stack = check_series(chosen, fill_gaps=gaps, straighten=tilt, single=single, time_point=timepoint)
     factor, unit_notes = suv_factor(stack.frames) if suv else (1.0, ())
     slices, affine, padded = _slices(stack, factor, threads)
     notes = (

@@ -38,6 +38,7 @@ class Stack:
             that (i, j, k) is right-handed.
         offsets_mm: (N,) of each frame along the normal, from the first.
         targets_mm: (K,) of the slices of the grid; equal to the offsets unless gaps are filled.
+        gap_mm: distance of the grid's slices; of a single one its thickness.
         affine: (4, 4) of the grid, RAS mm; sheared if ``shear`` is not 0.
         shear: pixels per slice by which the stack leans along i and j.
         notes: what had to be decided.
@@ -46,6 +47,7 @@ class Stack:
     frames: tuple[Frame, ...]
     offsets_mm: Array
     targets_mm: Array
+    gap_mm: float
     affine: Affine
     shear: tuple[float, float]
     notes: tuple[str, ...]
@@ -70,21 +72,27 @@ def is_even(offsets_mm: Array) -> bool:
     return len(gaps) > 0 and bool(gaps.min() >= SAME_PLACE_MM) and not _uneven(ordered)
 
 
-def stack_frames(frames: Sequence[Frame], *, fill_gaps: bool, straighten: bool) -> Stack:
+def stack_frames(
+    frames: Sequence[Frame], *, fill_gaps: bool, straighten: bool, thickness_mm: float | None = None
+) -> Stack:
     """Put frames of one orientation and one pixel spacing on a grid.
 
     Args:
         frames: in any order.
         fill_gaps: interpolate where slices are missing or uneven.
         straighten: accept a stack that leans, as of a tilted gantry.
+        thickness_mm: accept a single slice, and let it be as thick as this.
 
     Raises:
         VolumeError: one slice only, two at one place, uneven gaps, or a stack that leans.
     """
     if len(frames) < 2:
-        raise VolumeError(
-            f"a single slice ({frames[0].name}); a volume needs at least two. Give the folder of the series"
-        )
+        if thickness_mm is None:
+            raise VolumeError(
+                f"a single slice ({frames[0].name}); a volume needs at least two. Give the folder of the "
+                "series, or use --allow single=thickness to read one that is as thick as its SliceThickness"
+            )
+        return _single(frames[0], thickness_mm)
     offsets = offsets_along_normal(frames)
     order = np.argsort(offsets, kind="stable")
     ordered = tuple(frames[index] for index in order)
@@ -106,9 +114,25 @@ def stack_frames(frames: Sequence[Frame], *, fill_gaps: bool, straighten: bool) 
         frames=ordered,
         offsets_mm=offsets,
         targets_mm=targets,
+        gap_mm=float(step),
         affine=_affine(ordered, indices, step, slope),
         shear=(float(slope[0] / spacing[0]), float(slope[1] / spacing[1])),
         notes=_notes(offsets, targets, sideways, uneven=uneven, leaning=leaning),
+    )
+
+
+def _single(frame: Frame, thickness_mm: float) -> Stack:
+    here = np.zeros(1)
+    return Stack(
+        frames=(frame,),
+        offsets_mm=here,
+        targets_mm=here,
+        gap_mm=thickness_mm,
+        affine=_affine((frame,), here, thickness_mm, np.zeros(2)),
+        shear=(0.0, 0.0),
+        notes=(
+            f"A single slice, {thickness_mm:.4g} mm thick by its SliceThickness, was read as you allowed.",
+        ),
     )
 
 

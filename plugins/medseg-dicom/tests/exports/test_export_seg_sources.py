@@ -166,3 +166,12 @@ def test_a_series_in_several_multi_frame_files_is_refused(make_enhanced, segment
     with pytest.raises(VolumeError, match="spread over 2 multi-frame files"):
         write(result, path)
     assert not path.exists()
+
+
+def test_a_single_slice_that_was_allowed_has_a_segmentation(
+    encoding, make_series, segmented, check_valid, check_world, path
+):
+    result, balls = segmented(make_series(count=1), single="thickness")
+    write(result, path, encoding=encoding)
+    check_valid(path, encoding)
+    check_world(path, balls, result)
