@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from medseg.errors import VolumeError
+from medseg.storage import converted, empty, let_go
 
 Interpolation = Literal["nearest", "linear", "cubic"]
 Array = NDArray[Any]
@@ -33,6 +34,8 @@ def sample_parallel(
     # The axis that shrinks most goes first, so that the others have less to do.
     for axis in sorted(range(3), key=lambda a: shape[a] / array.shape[a]):
         result = _sample_in_bands(result, positions[axis], axis, how, kind)
+    if result.dtype != kind:
+        result = converted(result, kind)
     for axis, (points, length) in enumerate(zip(positions, array.shape, strict=True)):
         inside = (points >= -_EDGE) & (points <= length - 1 + _EDGE)
         if not inside.all():  # this axis was sampled, so the result is no view of the source
@@ -103,14 +106,18 @@ def _sample_in_bands(
     """One axis, a band of lines at a time: lines know nothing of each other, and bands fit in the cache."""
     across = max((a for a in range(3) if a != axis), key=lambda a: array.shape[a])
     step = max(1, _BAND_VOXELS // (array.size // array.shape[across]))
-    if _is_whole(positions, array.shape[axis]) or step >= array.shape[across]:
+    if _is_whole(positions, array.shape[axis]):
+        return array
+    if step >= array.shape[across]:
         return _sample_axis(array.astype(kind, copy=False), positions, axis, how)
     shape = list(array.shape)
     shape[axis] = len(positions)
-    result = np.empty(shape, kind)
+    result = empty(shape, kind)
     for start in range(0, array.shape[across], step):
         band = (slice(None),) * across + (slice(start, start + step),)
         result[band] = _sample_axis(array[band].astype(kind, copy=False), positions, axis, how)
+        let_go(result)
+        let_go(array)
     return result
 
 

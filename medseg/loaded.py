@@ -20,7 +20,6 @@ from medseg.geometry import Undo, crop, reorient
 from medseg.inference.backends import Trial
 from medseg.inference.engine import Answer, Engine
 from medseg.inference.execution import Execution, repeatable
-from medseg.inference.mapped import let_go, mapped_zeros
 from medseg.inference.run import Run
 from medseg.measure import implausible, measure
 from medseg.plugin import Locator, Model, StepUse, WholeGrid
@@ -32,6 +31,7 @@ from medseg.registry import Registered, Registry
 from medseg.segmentation import Segmentation
 from medseg.segmenter import Segmenter
 from medseg.steps import load_post_step, make_step
+from medseg.storage import let_go, mapped_zeros, spilling
 from medseg.volume import Grid, Volume
 
 
@@ -161,9 +161,11 @@ class LoadedModel:
             cropped = [crop(volume, start, stop) for volume in seen]
             seen, uncrop = [volume for volume, _ in cropped], cropped[0][1]
         seen, fill = self._preparation.crop(seen)
-        image, grid = self._prepare(seen, run)
-        home = seen[0].grid
-        answer = self._engine.answer(image, grid, home, run, maps=self._execution.probabilities)
+        home, maps_too = seen[0].grid, self._execution.probabilities
+        plan = self._engine.plan(self._preparation.shape(home), home, home, maps=maps_too)
+        with spilling(plan.room.arrays == "disk"):
+            image, grid = self._prepare(seen, run, self._engine.place(plan))
+        answer = self._engine.answer(image, grid, home, run, plan=plan, maps=maps_too)
         gates = self._engine.attention(image, grid, home, run) if self._execution.attention else None
         del image
         with run.stage("restore"):
@@ -217,11 +219,13 @@ class LoadedModel:
         stop = np.minimum(np.ceil(faces[1] - 1e-6), volumes[0].shape).astype(int)
         return tuple(start.tolist()), tuple(stop.tolist())
 
-    def _prepare(self, volumes: Sequence[Volume], run: Run) -> tuple[Tensor, Grid]:
-        """The network's image (C,*S) on its device, and that image's grid."""
+    def _prepare(
+        self, volumes: Sequence[Volume], run: Run, place: torch.device | None = None
+    ) -> tuple[Tensor, Grid]:
+        """The network's image (C,*S) on a device, the network's if None, and that image's grid."""
         with run.stage("prepare"):
             image, grid = self._preparation.image(volumes)
-            return image.to(self._device), grid
+            return image.to(place or self._device), grid
 
     def _step(self, use: StepUse, stage: str) -> tuple[Registered, Mapping[str, Any], Registry]:
         name, options = use
@@ -243,7 +247,7 @@ class LoadedModel:
             },
             "seconds": spell_seconds(run.watch.seconds),
             "peak_memory_bytes": peak_memory_bytes(),
-            "predicted_memory_bytes": answer.plan.as_json() if answer.plan else None,
+            "predicted_memory_bytes": answer.plan.as_json(),
             "intended_use": self.description.intended_use,
         }
 

@@ -12,6 +12,7 @@ from medseg.errors import ContractError
 from medseg.geometry import Undo, crop, fit, resample
 from medseg.nnunet_grid import resample_nnunet
 from medseg.plugin import Channel, Input, StepUse, WholeGrid
+from medseg.storage import bands, empty, let_go
 from medseg.volume import Grid, Volume
 
 StepCall = Callable[[Volume], tuple[Volume, Undo]]
@@ -49,11 +50,25 @@ class Preparation:
             on_grid = self._resampled(_changed(volume, channel, self._channel_steps[number], mask))
             for step in self._steps:
                 on_grid, _ = step(on_grid)
+            if len(volumes) == 1:
+                return torch.from_numpy(_own_float32(on_grid, volume)[None]), on_grid.grid
             if image is None:
-                image = torch.empty((len(volumes), *on_grid.shape))
-            np.copyto(image[number].numpy(), on_grid.array, casting="unsafe")
+                image = torch.from_numpy(empty((len(volumes), *on_grid.shape), np.float32))
+            for band in bands(on_grid.array):
+                np.copyto(image[number].numpy()[band], on_grid.array[band], casting="unsafe")
+                let_go(image.numpy())
         assert image is not None  # the contract has at least one channel
         return image, on_grid.grid
+
+    def shape(self, grid: Grid) -> tuple[int, ...]:
+        """Voxels of the network's image of a volume on a grid."""
+        wanted = self._wanted
+        if isinstance(wanted.patch, WholeGrid):
+            return wanted.patch.shape
+        if wanted.spacing_mm is None:
+            return grid.shape
+        sides = zip(grid.shape, grid.spacing_mm, wanted.spacing_mm, strict=True)
+        return tuple(max(1, round(n * old / new)) for n, old, new in sides)
 
     def _resampled(self, volume: Volume) -> Volume:
         wanted = self._wanted
@@ -64,6 +79,26 @@ class Preparation:
         if wanted.resampling == "nnunet":
             return resample_nnunet(volume, wanted.spacing_mm, interpolation=wanted.interpolation)
         return resample(volume, wanted.spacing_mm, interpolation=wanted.interpolation)[0]
+
+
+def _own_float32(volume: Volume, source: Volume) -> NDArray[np.float32]:
+    """The values (I,J,K), C-contiguous float32: as they are if this is no view of the source, else a copy."""
+    array = volume.array
+    owner = array.base
+    if (
+        isinstance(owner, np.ndarray)
+        and array.dtype == np.float32
+        and owner.shape == array.shape
+        and owner.flags.c_contiguous
+        and owner.flags.writeable
+        and not np.may_share_memory(array, source.array)
+    ):
+        return owner
+    copy = empty(array.shape, np.float32)
+    for band in bands(array):
+        np.copyto(copy[band], array[band], casting="unsafe")
+        let_go(copy)
+    return copy
 
 
 def _changed(

@@ -1,12 +1,28 @@
 """How a model is run: repeatable, mirrored, within a limit of memory; and the record of it."""
 
+from weakref import WeakValueDictionary
+
 import numpy as np
 import pytest
 
 from medseg.errors import ResourceError
 from medseg.inference.execution import Execution
+from medseg.inference.memory import plan_memory
+from medseg.inference.room import Room
 from medseg.predict import segment
 from medseg.volume import Volume
+
+
+class Noted(WeakValueDictionary):
+    """Notes the address of each map that is made."""
+
+    def __init__(self, noted):
+        super().__init__()
+        self.noted = noted
+
+    def __setitem__(self, key, value):
+        self.noted.append(key)
+        super().__setitem__(key, value)
 
 
 @pytest.fixture
@@ -46,6 +62,7 @@ def test_a_result_says_how_it_was_run_and_what_memory_was_predicted(run):
         "probabilities": False,
         "attention": False,
         "max_ram": None,
+        "max_vram": None,
     }
     assert record["predicted_memory_bytes"]["peak"] > record["predicted_memory_bytes"]["before"]
 
@@ -65,3 +82,27 @@ def test_probabilities_are_those_of_the_network_and_their_entropy(run):
 
 def test_without_being_asked_there_are_no_probabilities(run):
     assert (run().probabilities, run().entropy) == (None, None)
+
+
+def test_in_the_smallest_room_arrays_are_on_the_disk_and_labels_the_same(run, monkeypatch):
+    """As if every array were large, and the limit such that only the smallest plan fits."""
+    smallest = Room(stitch="disk", arrays="disk")
+    monkeypatch.setattr("medseg.storage._SMALL", 0)
+    monkeypatch.setattr(
+        "medseg.inference.planner.fit_memory", lambda task, _, **__: plan_memory(task, smallest)
+    )
+    mapped = []
+    monkeypatch.setattr("medseg.storage._maps", Noted(mapped))
+    result = run(max_ram=2**32, probabilities=True)
+    assert len(mapped) >= 5  # image, sums, labels, a probability, the entropy
+    monkeypatch.undo()
+    np.testing.assert_array_equal(result.labels.array, run().labels.array)
+
+
+@pytest.mark.parametrize("backend", ["auto", "openvino"])
+def test_another_backend_is_measured_and_kept_within_a_limit(run, backend, monkeypatch, tmp_path):
+    monkeypatch.setenv("MEDSEG_HOME", str(tmp_path))
+    result = run(backend=backend, max_ram=10**11)
+    np.testing.assert_array_equal(result.labels.array, run().labels.array)
+    with pytest.raises(ResourceError, match="this run needs about"):
+        run(backend=backend, max_ram=10**6)

@@ -25,6 +25,8 @@ from medseg.volume import Volume
 _Read = tuple[list[Volume], list[dict[str, Any]], float]
 _Worked = tuple[Segmentation, list[Volume], list[dict[str, Any]]]
 
+_LIMITS = ("max_ram", "max_vram")  # how much memory a run may use; they change no result
+
 
 class SegmentCases:
     """Segment cases with one model, which stays loaded.
@@ -57,10 +59,9 @@ class SegmentCases:
     ) -> None:
         self._exports = find_exports(exports)
         if isinstance(execution, Mapping):
-            limit = execution.get("max_ram")
-            execution = Execution(
-                **{**execution, "max_ram": parse_bytes(limit) if isinstance(limit, str) else limit}
-            )
+            limits = {name: execution.get(name) for name in _LIMITS}
+            in_bytes = {n: parse_bytes(size) if isinstance(size, str) else size for n, size in limits.items()}
+            execution = Execution(**{**execution, **in_bytes})
         self._model = (
             load_model(model, device=device, options=options, execution=execution, refine=refine)
             if isinstance(model, str)
@@ -131,7 +132,7 @@ class SegmentCases:
 
 def _decisive(described: Mapping[str, Any]) -> dict[str, Any]:
     """What a model's description says that its results depend on."""
-    execution = {name: value for name, value in described["execution"].items() if name != "max_ram"}
+    execution = {name: value for name, value in described["execution"].items() if name not in _LIMITS}
     names = ("model", "weights_sha256", "locator", "settings", "labels", "medseg", "torch")
     return {
         **{name: described[name] for name in names},

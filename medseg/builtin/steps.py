@@ -14,67 +14,72 @@ from scipy import ndimage
 
 from medseg.errors import OptionError
 from medseg.geometry import Undo
-from medseg.volume import Volume, slices
+from medseg.storage import bands, converted, let_go
+from medseg.volume import Volume
 
 _LONG_LIST = 2**16  # find_objects makes a list as long as the largest label
 
 StepCall = Callable[[Volume], tuple[Volume, Undo]]
+Values = NDArray[np.float32]
+Change = Callable[[Values], None]
+"""Changes some of the values in place."""
 
 
 def clip(*, low: float = 0.0, high: float = 1.0) -> StepCall:
     """Limit values to ``low .. high``, in the volume's unit (HU for CT)."""
     if low > high:
         raise OptionError(f"clip: low ({low}) must not be above high ({high})")
-    return _on_values(lambda x: np.clip(x, low, high, out=x))
+    return _on_values(lambda _: _limit(low, high))
 
 
 def clip_percentiles(*, low: float = 0.5, high: float = 99.5) -> StepCall:
     """Limit values to two percentiles of the volume itself."""
     if not 0 <= low <= high <= 100:
         raise OptionError(f"clip-percentiles: wanted 0 <= low <= high <= 100, got {low} and {high}")
-
-    def clipped(x: NDArray[np.float32]) -> NDArray[np.float32]:
-        # One partition serves both percentiles; the values are numpy's own definition ("linear").
-        return np.clip(x, *np.percentile(x, [low, high]).astype(np.float32), out=x)
-
-    return _on_values(clipped)
+    # One partition serves both percentiles; the values are numpy's own definition ("linear").
+    return _on_values(lambda x: _limit(*np.percentile(x, [low, high]).astype(np.float32)))
 
 
 def zscore() -> StepCall:
     """Subtract the mean and divide by the standard deviation (by 1 where a volume is constant)."""
 
-    def normalised(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    def fitted(x: Values) -> Change:
         mean, deviation = _mean_and_deviation(x)
-        x -= np.float32(mean)
-        x /= np.float32(deviation or 1.0)
-        return x
 
-    return _on_values(normalised)
+        def change(part: Values) -> None:
+            part -= np.float32(mean)
+            part /= np.float32(deviation or 1.0)
+
+        return change
+
+    return _on_values(fitted)
 
 
 def scale(*, factor: float = 1.0, offset: float = 0.0) -> StepCall:
     """Multiply by ``factor``, then add ``offset``."""
 
-    def scaled(x: NDArray[np.float32]) -> NDArray[np.float32]:
-        x *= np.float32(factor)
-        x += np.float32(offset)
-        return x
+    def change(part: Values) -> None:
+        part *= np.float32(factor)
+        part += np.float32(offset)
 
-    return _on_values(scaled)
+    return _on_values(lambda _: change)
 
 
 def rescale(*, low: float = 0.0, high: float = 1.0) -> StepCall:
     """Map the volume's own minimum and maximum linearly to ``low`` and ``high``."""
 
-    def mapped(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    def fitted(x: Values) -> Change:
         least, most = float(x.min()), float(x.max())
         span = (most - least) or 1.0
-        x -= np.float32(least)
-        x *= np.float32((high - low) / span)
-        x += np.float32(low)
-        return x
 
-    return _on_values(mapped)
+        def change(part: Values) -> None:
+            part -= np.float32(least)
+            part *= np.float32((high - low) / span)
+            part += np.float32(low)
+
+        return change
+
+    return _on_values(fitted)
 
 
 def largest_component() -> StepCall:
@@ -140,18 +145,30 @@ def _boxes(labels: NDArray[np.integer]) -> list[tuple[int, tuple[slice, slice, s
     return [(int(n), box) for n, box in boxes if n != 0 and box is not None]
 
 
-def _mean_and_deviation(x: NDArray[np.float32]) -> tuple[float, float]:
-    """In double precision, slice by slice: numpy would hold the squares of the whole in it."""
-    mean = sum(float(part.sum(dtype=np.float64)) for part in slices(x)) / x.size
-    squares = sum(float(np.square(np.subtract(part, mean, dtype=np.float64)).sum()) for part in slices(x))
+def _limit(low: float, high: float) -> Change:
+    def change(part: Values) -> None:
+        np.clip(part, low, high, out=part)
+
+    return change
+
+
+def _mean_and_deviation(x: Values) -> tuple[float, float]:
+    """In double precision, a band at a time: numpy would hold the squares of the whole in it."""
+    mean = sum(float(x[band].sum(dtype=np.float64)) for band in bands(x)) / x.size
+    squares = sum(float(np.square(np.subtract(x[band], mean, dtype=np.float64)).sum()) for band in bands(x))
     return mean, math.sqrt(squares / x.size)
 
 
-def _on_values(change: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> StepCall:
-    """A step that works on a copy of the values, which is all that it holds besides."""
+def _on_values(fit: Callable[[Values], Change]) -> StepCall:
+    """A step that changes a float32 copy of the values in place: ``fit`` looks at all, and says how."""
 
     def step(volume: Volume) -> tuple[Volume, Undo]:
-        return volume.with_array(change(volume.array.astype(np.float32)), kind="image"), _unchanged
+        values = converted(volume.array, np.float32)
+        change = fit(values)
+        for band in bands(values):
+            change(values[band])
+            let_go(values)
+        return volume.with_array(values, kind="image"), _unchanged
 
     return step
 

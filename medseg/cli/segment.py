@@ -121,7 +121,12 @@ def _cases(
     help="Also write a map of probability for each label, and their entropy, as NIfTI.",
 )
 @click.option("--deterministic", is_flag=True, help="The same bytes run after run, also on a GPU.")
-@click.option("--max-ram", metavar="SIZE", help="Refuse what is predicted to need more, such as 4GiB.")
+@click.option(
+    "--max-ram",
+    metavar="SIZE",
+    help="Memory to use, such as 4GiB: large arrays go to the disk, and what cannot fit is refused.",
+)
+@click.option("--max-vram", metavar="SIZE", help="The same of the GPU's memory; what is free, by default.")
 @click.option("--force", is_flag=True, help="Run on another modality than the model's; it is recorded.")
 @click.option("--overwrite", is_flag=True, help="Replace results that exist.")
 @cohort_options
@@ -142,6 +147,7 @@ def segment(
     probabilities: bool,
     deterministic: bool,
     max_ram: str | None,
+    max_vram: str | None,
     force: bool,
     overwrite: bool,
     workers: int | None,
@@ -184,6 +190,7 @@ def segment(
             "probabilities": probabilities,
             "deterministic": deterministic,
             "max_ram": max_ram,
+            "max_vram": max_vram,
         },
         "refine": list(refiners),
         "exports": list(exports),

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from medseg.inference.mapped import let_go, mapped_zeros
 from medseg.inference.upsampling import Positions, Scores
 from medseg.interpolation import sample_parallel
+from medseg.storage import let_go, mapped_zeros
 
 _LINEAR = {2: "bilinear", 3: "trilinear"}
 

@@ -1,7 +1,7 @@
 """A network ready to run: in its backend, within its memory, to labels on the grid they are wanted on."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,8 +14,10 @@ from medseg.inference.backends import Backends, Choice, Trial
 from medseg.inference.calls import Network
 from medseg.inference.execution import Execution
 from medseg.inference.labels import label_map
-from medseg.inference.memory import MemoryPlan, live_bytes, plan_memory
+from medseg.inference.live import watched
+from medseg.inference.memory import MemoryPlan
 from medseg.inference.network import LogitsOf, central_window, stream_logits
+from medseg.inference.planner import Planner
 from medseg.inference.probabilities import ProbabilityMaps
 from medseg.inference.run import Run
 from medseg.inference.slab import Slab
@@ -23,6 +25,7 @@ from medseg.nnunet_grid import separate_axis
 from medseg.plugin import Model, Slices
 from medseg.registry import Registry
 from medseg.segmenter import Segmenter
+from medseg.storage import spilling
 from medseg.volume import Grid, Volume
 
 
@@ -33,13 +36,13 @@ class Answer:
     Args:
         labels: on the grid that was wanted.
         maps: probabilities, if they were wanted.
-        plan: memory that was predicted, where it is.
+        plan: memory that was predicted; its room is the one in which the run ended.
         choice: the backend that was taken, unless it is torch as it is.
     """
 
     labels: Volume
     maps: ProbabilityMaps | None
-    plan: MemoryPlan | None
+    plan: MemoryPlan
     choice: Choice | None
 
 
@@ -74,49 +77,83 @@ class Engine:
         self._mirror = self._mirrored_axes() if execution.mirror else ()
         self._backends = None if execution.backend == "eager" else self._choose_among(execution.backend)
         self._ready: dict[tuple[float, ...], tuple[Network, Choice]] = {}
-        self._window_bytes: int | None = None
+        self._planner = Planner(description, device, execution)
 
-    def answer(self, image: Tensor, grid: Grid, home: Grid, run: Run, *, maps: bool = False) -> Answer:
+    def plan(self, shape: tuple[int, ...], grid: Grid, home: Grid, *, maps: bool = False) -> MemoryPlan:
+        """The memory of a run, before its image is prepared.
+
+        Args:
+            shape: of the network's image.
+            grid: of it, as far as its spacing is known.
+            home: that the labels are wanted on.
+            maps: probabilities too.
+
+        Raises:
+            ResourceError: the run does not fit the limits on memory.
+        """
+        module = LogitsOf(self._network, grid.spacing_mm, self._description.input.patch)
+        return self._planner.plan(module, shape, home.shape, maps=maps)
+
+    def place(self, plan: MemoryPlan) -> torch.device:
+        """Where the image of a run waits for its windows to be cut."""
+        return self._device if plan.room.image == "device" else torch.device("cpu")
+
+    def answer(
+        self,
+        image: Tensor,
+        grid: Grid,
+        home: Grid,
+        run: Run,
+        *,
+        plan: MemoryPlan | None = None,
+        maps: bool = False,
+    ) -> Answer:
         """What the network says of an image on its own grid, as labels on another.
 
         Args:
-            image: (C,I,J,K), prepared, on the device.
+            image: (C,I,J,K), prepared, where ``place`` says.
             grid: of the image.
             home: that the labels are wanted on: parallel, about the same centre.
             run: what reports and what cancels.
+            plan: of its memory; made here, if None.
             maps: probabilities too.
         """
         wanted = self._description.input
         patch = wanted.patch
         with run.stage("network"):
             module = LogitsOf(self._network, grid.spacing_mm, patch)
-            plan = None
-            if self._device.type == "cpu":
-                plan = self._plan(module, image, grid, home)
-                run.report("network", 0, 1, memory_bytes=plan.peak)
-                plan.check(self._execution.max_ram)
-            network, choice = self._make_ready(module, image, grid)
+            plan = plan or self.plan(grid.shape, grid, home, maps=maps)
+            network, choice, taken = self._make_ready(module, image, grid)
+            if taken:
+                plan = self._again(plan, module, grid, home, maps=maps)
+            run.report("network", 0, 1, memory_bytes=plan.peak)
+            rooms = [plan.room]
             slabs = stream_logits(
                 network,
                 image,
                 patch,
                 mirror=self._mirror,
+                room=plan.room,
+                device=self._device,
                 on_window=lambda done, total: run.report("network", done, total),
+                on_smaller=rooms.append,
                 cancel=run.cancel,
             )
             values = [c.value for c in self._description.labels]
             apart = wanted.spacing_mm if wanted.resampling == "nnunet" else None
             regions = self._description.regions
             kept = ProbabilityMaps(home.shape, values, regions=regions) if maps else None
-            labels = label_map(
-                map(self._finite, slabs),
-                grid,
-                home,
-                values,
-                regions=regions,
-                nearest_axis=separate_axis(apart, home.spacing_mm) if apart else None,
-                maps=kept,
-            )
+            with spilling(plan.room.arrays == "disk"):
+                labels = label_map(
+                    map(self._finite, slabs),
+                    grid,
+                    home,
+                    values,
+                    regions=regions,
+                    nearest_axis=separate_axis(apart, home.spacing_mm) if apart else None,
+                    maps=kept,
+                )
+        plan = replace(plan, room=rooms[-1])
         return Answer(labels=labels, maps=kept, plan=plan, choice=choice)
 
     def attention(self, image: Tensor, grid: Grid, home: Grid, run: Run) -> dict[int, NDArray[Any]]:
@@ -170,28 +207,28 @@ class Engine:
         }
         return Backends(wanted, device=self._device, identity=identity, registry=self._registry)
 
-    def _plan(self, module: LogitsOf, image: Tensor, grid: Grid, home: Grid) -> MemoryPlan:
-        patch = self._description.input.patch
-        if self._window_bytes is None:
-            self._window_bytes = live_bytes(module, central_window(image, patch).shape)
-        return plan_memory(
-            self._window_bytes,
-            patch,
-            channels=len(image),
-            classes=len(self._description.labels) - self._description.regions,
-            grid=grid,
-            home=home,
-        )
+    def _make_ready(self, module: LogitsOf, image: Tensor, grid: Grid) -> tuple[Network, Choice | None, bool]:
+        """The network in its backend, and whether it was made now and its memory measured.
 
-    def _make_ready(self, module: LogitsOf, image: Tensor, grid: Grid) -> tuple[Network, Choice | None]:
-        """The network in its backend: made once, and once more for another spacing if a head is told it."""
+        It is made once, and once more for another spacing if a head is told it.
+        """
         if self._backends is None:
-            return module, None
+            return module, None, False
         key = grid.spacing_mm if self._description.head else ()
-        if key not in self._ready:
-            window = central_window(image, self._description.input.patch)
-            self._ready[key] = self._backends.ready(module, window)
-        return self._ready[key]
+        if key in self._ready:
+            return *self._ready[key], False
+        window = central_window(image, self._description.input.patch).to(self._device)
+        network, choice = self._ready[key] = self._backends.ready(module, window)
+        if self._execution.max_ram is None or self._device.type != "cpu":
+            return network, choice, False
+        network(window)  # what it allocates once is not a window's
+        self._planner.measured(watched(lambda: network(window))[1])
+        return network, choice, True
+
+    def _again(self, plan: MemoryPlan, module: LogitsOf, grid: Grid, home: Grid, *, maps: bool) -> MemoryPlan:
+        """The plan with what the backend was seen to take; the image is there already."""
+        again = self._planner.plan(module, grid.shape, home.shape, maps=maps, held=plan.image)
+        return replace(again, room=replace(again.room, arrays=plan.room.arrays))
 
     def _finite(self, slab: Slab) -> Slab:
         if not bool(torch.isfinite(torch.stack(torch.aminmax(slab.logits))).all()):

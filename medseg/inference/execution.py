@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 import torch
 
-from medseg.errors import OptionError
-
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
@@ -20,10 +18,9 @@ class Execution:
         deterministic: the same bytes on the same machine, run after run, where a GPU would not.
         probabilities: also keep the probability of each label, and their entropy, on the disk.
         attention: also keep the maps of the network's attention gates, if it has any: a second pass.
-        max_ram: bytes that the process may use; a run that is predicted to need more is refused.
-
-    Raises:
-        OptionError: a memory limit with another backend than ``eager``.
+        max_ram: bytes that the process may use: large arrays go to the disk until the run is predicted to
+            need no more, and one that cannot is refused.
+        max_vram: bytes that may be used of the GPU's memory, likewise; what is free, if None.
     """
 
     backend: str = "eager"
@@ -32,14 +29,7 @@ class Execution:
     probabilities: bool = False
     attention: bool = False
     max_ram: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.max_ram is not None and self.backend != "eager":
-            # Compilers and trials of backends take memory that the plan does not know of.
-            raise OptionError(
-                f"a memory limit with the backend {self.backend!r}: memory is predicted for eager alone; "
-                "use --backend eager, or leave out --max-ram"
-            )
+    max_vram: int | None = None
 
 
 @contextlib.contextmanager

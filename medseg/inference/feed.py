@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from medseg.storage import let_go
+
 Corner = tuple[int, ...]
 
 
@@ -35,6 +37,8 @@ class Feed:
     def take(self, first: int, count: int) -> Tensor:
         """Windows (B,C,*sizes) from one on, in order; B is the count, or what is left."""
         count = min(count, len(self._corners) - first)
+        if self._image.device.type == "cpu":
+            let_go(self._image.numpy())  # what earlier windows have read
         if not self._uploads:
             cut = [self._cut(corner) for corner in self._corners[first : first + count]]
             return cut[0].unsqueeze(0) if count == 1 else torch.stack(cut)

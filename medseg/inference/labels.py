@@ -13,10 +13,10 @@ from torch import Tensor
 
 from medseg.geometry import centred_positions
 from medseg.inference.attention import GateMaps
-from medseg.inference.mapped import let_go
 from medseg.inference.probabilities import ProbabilityMaps
 from medseg.inference.slab import Slab
 from medseg.inference.upsampling import Positions, Scores, classify, last_region
+from medseg.storage import empty, let_go
 from medseg.volume import Grid, Volume, smallest_integer_type
 
 _PIECE_VALUES = 4_000_000  # scores, and wanted voxels, that are worked on at once: some 100 MB in all
@@ -31,7 +31,6 @@ def label_map(
     regions: bool = False,
     nearest_axis: int | None = None,
     maps: ProbabilityMaps | GateMaps | None = None,
-    out: NDArray[Any] | None = None,
 ) -> Volume:
     """Interpolate the logits linearly to the wanted grid and take the largest.
 
@@ -48,10 +47,9 @@ def label_map(
             the last that holds is the label.
         nearest_axis: the axis along which the nearest logits are taken instead.
         maps: takes the probabilities too, on the wanted grid.
-        out: zeros of the wanted shape to write the labels to, such as a mapped array; new, if None.
 
     Returns:
-        Labels on the wanted grid.
+        Labels on the wanted grid, on the disk while ``storage.spilling``.
     """
     kind = np.dtype(smallest_integer_type(max(values)))
     table = np.asarray(values, kind)
@@ -59,7 +57,7 @@ def label_map(
     inside = [np.clip(p, 0, n - 1) for p, n in zip(positions, grid.shape, strict=True)]
     if nearest_axis is not None:
         inside[nearest_axis] = np.floor(inside[nearest_axis] + 0.5).clip(0, grid.shape[nearest_axis] - 1)
-    labels = np.empty(home.shape, kind) if out is None else out
+    labels = empty(home.shape, kind)
     done = 0
     for axis, start, scores in _pieces(slabs, _rows_at_once(inside, grid, len(values)), regions=regions):
         along, across = inside[axis], [p for n, p in enumerate(inside) if n != axis]

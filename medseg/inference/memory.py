@@ -1,31 +1,48 @@
-"""How much memory a run will need, said before it begins.
+"""How much memory a run will need, said before it begins, and how it is made to fit a limit."""
 
-The network's share is counted by running it once on torch's ``meta`` device, where tensors have sizes
-but no memory: the tensors that live at the same time are added up, with what CPU kernels take besides.
-"""
-
-import copy
-import os
+import itertools
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
-import torch
-from torch import Tensor, nn
-from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from medseg.errors import OptionError, ResourceError
+from medseg.inference.room import Room
 from medseg.inference.windows import slab_axis
 from medseg.plugin import Slices, WholeGrid, Windows
-from medseg.volume import Grid, smallest_integer_type
+from medseg.volume import smallest_integer_type
 
 _UPSAMPLING = 150_000_000  # bytes: pieces of labels.py and the points of upsampling.py
-_OWN_LAYOUT = ("convolution", "conv")  # oneDNN copies what goes in and out of these to a layout of its own
+_BANDS = 100_000_000  # bytes: what is in memory of arrays that are on the disk
+_SPARE = 50_000_000  # bytes: what allocators keep, and small things
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What decides how much memory a run on the CPU needs.
+
+    Args:
+        patch: as the contract says.
+        channels: C of the image.
+        classes: K.
+        shape: of the network's image.
+        home: shape of the grid that the labels are wanted on.
+        window_bytes: of the network on one window.
+        before: what the process holds already: libraries, weights, the volumes that were read.
+        maps: probabilities are kept too.
+        on_gpu: what a room has on the device is not in the memory of the CPU.
+    """
+
+    patch: Windows | Slices | WholeGrid
+    channels: int
+    classes: int
+    shape: tuple[int, ...]
+    home: tuple[int, ...]
+    window_bytes: int
+    before: int
+    maps: bool = False
+    on_gpu: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +57,8 @@ class MemoryPlan:
         stitching: the rows that are not finished, of all classes.
         labels: the result.
         restoring: one window's answer, and what interpolation to the labels' grid takes besides.
+        room: how much is done at once, and what is held on the disk.
+        vram: predicted of the GPU's memory, besides the weights; 0 on the CPU.
     """
 
     before: int
@@ -49,79 +68,103 @@ class MemoryPlan:
     stitching: int
     labels: int
     restoring: int
+    room: Room = field(default_factory=Room)
+    vram: int = 0
 
     @property
     def peak(self) -> int:
         """The most that is held at once."""
         running = self.image + self.stitching + self.labels + max(self.window, self.restoring)
-        return self.before + max(self.preparing, running)
+        return self.before + max(self.preparing, running) + _SPARE
 
-    def as_json(self) -> dict[str, int]:
+    def as_json(self) -> dict[str, object]:
         """For the provenance."""
         return {**asdict(self), "peak": self.peak}
 
-    def check(self, max_ram: int | None) -> None:
-        """Refuse a run that would need more than it may have.
 
-        Raises:
-            ResourceError: it says how much is needed, and for what.
-        """
-        if max_ram is not None and self.peak > max_ram:
-            raise ResourceError(
-                f"this run needs about {self.peak / 1e9:.2f} GB, {self.window / 1e9:.2f} GB of them for one "
-                f"window; --max-ram allows {max_ram / 1e9:.2f} GB. Allow more, or crop the input"
-            )
-
-
-def plan_memory(
-    window_bytes: int,
-    patch: Windows | Slices | WholeGrid,
-    *,
-    channels: int,
-    classes: int,
-    grid: Grid,
-    home: Grid,
-) -> MemoryPlan:
-    """Predict the memory of one run on the CPU.
-
-    Args:
-        window_bytes: of the network on one window, from ``live_bytes``.
-        patch: as the contract says.
-        channels: C of the image.
-        classes: K.
-        grid: of the image.
-        home: that the labels are wanted on.
-    """
-    voxels, wanted = int(np.prod(grid.shape)), int(np.prod(home.shape))
-    window, rest = _window(patch, grid.shape)
-    answer = 4 * classes * int(np.prod(window))
-    image = 4 * channels * voxels
+def plan_memory(task: Task, room: Room) -> MemoryPlan:
+    """Predict the memory of one run on the CPU in some room."""
+    voxels, wanted = int(np.prod(task.shape)), int(np.prod(task.home))
+    window, rest = _window(task.patch, task.shape)
+    answer = 4 * task.classes * int(np.prod(window))
+    mapped = room.arrays == "disk"
+    image = 4 * task.channels * voxels
+    if mapped or (task.on_gpu and room.image == "device"):
+        image = min(image, _BANDS)
+    label_bytes = wanted * np.dtype(smallest_integer_type(task.classes)).itemsize
+    # Of sums on the disk, what one window touches is in memory until it is let go; the counts always are.
+    sums = 4 * task.classes * rest
+    held = 4 * rest + (min(answer, sums) if room.stitch == "disk" else sums)
+    if task.on_gpu and room.stitch == "device":
+        held = 0
     return MemoryPlan(
-        before=resident_bytes(),
+        before=task.before,
         image=image,
-        # Resampling holds the array in float32 on the old grid and the new one, and a part of it besides.
-        preparing=image + 4 * (2 * voxels + max(voxels, wanted)),
-        window=window_bytes,
-        stitching=4 * (classes + 1) * rest,
-        labels=wanted * np.dtype(smallest_integer_type(classes)).itemsize,
-        restoring=answer + _UPSAMPLING,
+        preparing=_BANDS if mapped else 4 * (task.channels - 1) * voxels + _resampling(task.home, task.shape),
+        window=task.window_bytes,
+        stitching=held,
+        labels=min(label_bytes, _BANDS) if mapped else label_bytes,
+        restoring=answer + _UPSAMPLING * (1 + task.maps),
+        room=room,
     )
 
 
-def live_bytes(network: nn.Module, window: Sequence[int]) -> int:
-    """Bytes of the tensors that live at once while a network runs on a window (1,C,*S).
+def fit_memory(task: Task, max_ram: int | None, *, least: Room | None = None) -> MemoryPlan:
+    """The first plan within a limit: all in memory, then sums on the disk, then every large array.
 
-    A network that does not run on the meta device, because it looks at values, is taken for one that
-    holds 64 maps of the window's size.
+    Args:
+        task: what is to be done.
+        max_ram: bytes; None for no limit.
+        least: what is decided already, on a GPU.
+
+    Raises:
+        ResourceError: not even the smallest does; it says how much is needed, and for what.
     """
-    unreal = copy.deepcopy(network).to("meta")
-    live = _Live()
-    try:
-        with torch.inference_mode(), live:
-            unreal(torch.empty(*window, device="meta"))
-    except (RuntimeError, NotImplementedError):
-        return 64 * 4 * int(np.prod(window[2:]))
-    return live.peak
+    first = least or Room()
+    rooms = [first]
+    if first.stitch != "device" or least is None:
+        rooms.append(replace(first, stitch="disk"))
+    rooms.append(replace(rooms[-1], arrays="disk"))
+    for room in rooms:
+        plan = plan_memory(task, room)
+        if max_ram is None or plan.peak <= max_ram:
+            return plan
+    raise ResourceError(
+        f"this run needs about {plan.peak / 1e9:.2f} GB, with all that can be on the disk: "
+        f"{plan.window / 1e9:.2f} GB of them for one window, {plan.before / 1e9:.2f} GB for the input and "
+        f"libraries; --max-ram allows {(max_ram or 0) / 1e9:.2f} GB. Allow more, or crop the input"
+    )
+
+
+def fit_vram(task: Task, limit: int, *, batches: bool, refuse: bool) -> tuple[Room, int]:
+    """The largest room on a GPU within some bytes, and what it takes; at least one window.
+
+    Args:
+        task: what is to be done, with the bytes of a window on the GPU.
+        limit: bytes that may be used.
+        batches: whether the backend takes several windows at once.
+        refuse: whether the limit was set by someone, and is not merely what is free now.
+
+    Raises:
+        ResourceError: one window does not fit what was set.
+    """
+    image = 4 * task.channels * int(np.prod(task.shape))
+    sums = 4 * (task.classes + 1) * _window(task.patch, task.shape)[1]
+    windowed = batches and isinstance(task.patch, Windows)
+    wanted = [Room(batch=n) for n in ((8, 4, 2, 1) if windowed else (1,))]
+    wanted += [Room(stitch="host"), Room(stitch="host", image="host")]
+    for room in wanted:
+        vram = task.window_bytes * room.batch
+        vram += sums * (room.stitch == "device") + image * (room.image == "device")
+        if vram <= limit:
+            break
+    else:
+        if refuse:
+            raise ResourceError(
+                f"one window needs about {vram / 1e9:.2f} GB of the GPU's memory; --max-vram allows "
+                f"{limit / 1e9:.2f} GB. Allow more, or --device cpu"
+            )
+    return room, vram
 
 
 def parse_bytes(text: str) -> int:
@@ -148,44 +191,15 @@ def parse_bytes(text: str) -> int:
     return int(number * (1024 if prefix.endswith("i") else 1000) ** power)
 
 
-def resident_bytes() -> int:
-    """What this process holds now; 0 where the system does not tell."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    except OSError:
-        return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-class _Live(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's class has untyped methods
-    """Follows every tensor that an operation makes, until nothing refers to its memory."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # as above
-        self.peak = 0
-        self._sizes: dict[StorageWeakRef, int] = {}
-
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Sequence[type],  # torch's signature
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        result = func(*args, **(kwargs or {}))
-        made = [t for t in tree_leaves(result) if isinstance(t, Tensor)]
-        for tensor in made:
-            storage = tensor.untyped_storage()
-            self._sizes[StorageWeakRef(storage)] = storage.nbytes()  # type: ignore[no-untyped-call]  # torch's
-        gone = [ref for ref in self._sizes if ref.expired()]  # type: ignore[no-untyped-call]  # torch's
-        for ref in gone:
-            del self._sizes[ref]
-        besides = 0
-        if any(name in str(func) for name in _OWN_LAYOUT):
-            given = [t for t in tree_leaves(args) if isinstance(t, Tensor)][:1]
-            besides = sum(t.untyped_storage().nbytes() for t in (*given, *made))
-        self.peak = max(self.peak, sum(self._sizes.values()) + besides)
-        return result
+def _resampling(source: Sequence[int], target: Sequence[int]) -> int:
+    """Bytes at the peak of bringing a volume to the network's grid, one axis after the other, and a step."""
+    held, sizes = list(source), [0]
+    for axis in sorted(range(3), key=lambda a: target[a] / source[a]):  # the order of sample_parallel
+        if held[axis] != target[axis]:
+            held[axis] = target[axis]
+            sizes.append(4 * int(np.prod(held)))
+    end = 4 * int(np.prod(target))
+    return max(2 * end, *(a + b for a, b in itertools.pairwise(sizes)), 0)
 
 
 def _window(patch: Windows | Slices | WholeGrid, shape: Sequence[int]) -> tuple[tuple[int, ...], int]:

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.inference.mapped import let_go, mapped_zeros
 from medseg.inference.upsampling import Positions, Scores
 from medseg.interpolation import sample_parallel
+from medseg.storage import let_go, mapped_zeros
 
 _VALUES = 8_000_000  # probabilities of all classes that are in memory at once: 32 MB
 

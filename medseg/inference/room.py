@@ -17,10 +17,14 @@ class Room:
         batch: windows that the network sees at once.
         stitch: where the rows that are not finished are added up: with the network, in the memory of
             the CPU, or in a mapped file.
+        image: where the image is while its windows go to the network.
+        arrays: whether the image and the labels are held in memory or in mapped files.
     """
 
     batch: int = 1
     stitch: Literal["device", "host", "disk"] = "device"
+    image: Literal["device", "host"] = "device"
+    arrays: Literal["memory", "disk"] = "memory"
 
     def smaller(self, device: torch.device) -> "Room | None":
         """The next smaller one; None if this is the smallest."""

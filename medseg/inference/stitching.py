@@ -6,11 +6,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from medseg.inference.mapped import let_go, mapped_zeros
 from medseg.inference.room import Room, ran_out
 from medseg.inference.slab import Slab
 from medseg.inference.weights import ClampedGaussian, Partition
 from medseg.plugin import Windows
+from medseg.storage import let_go, mapped_zeros
 
 
 class Ring:

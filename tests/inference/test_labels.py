@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from medseg import storage
 from medseg.geometry import fit, resample
 from medseg.inference import labels as labels_module
 from medseg.inference import probabilities as probabilities_module
 from medseg.inference.labels import label_map as label_map_of_slabs
-from medseg.inference.mapped import mapped_zeros
 from medseg.inference.probabilities import ProbabilityMaps
 from medseg.inference.slab import Slab
 from medseg.volume import Volume
@@ -153,9 +153,10 @@ def test_probabilities_are_those_of_all_logits_resampled(classes, regions, axis,
     np.testing.assert_allclose(maps.entropy, entropy.numpy(), atol=1e-5)
 
 
-def test_labels_go_to_a_mapped_array():
+def test_labels_go_to_the_disk_while_arrays_are_spilled(monkeypatch):
     scores, grid, _ = logits_on((8, 9, 7), 4)
-    out = mapped_zeros(HOME.shape, np.uint8)
-    labels = label_map(scores, grid, HOME.grid, (0, 1, 2, 3), rows=2, out=out)
-    assert np.shares_memory(labels.array, out)
+    monkeypatch.setattr(storage, "_SMALL", 0)
+    with storage.spilling(True):
+        labels = label_map(scores, grid, HOME.grid, (0, 1, 2, 3), rows=2)
+        assert any(start == labels.array.ctypes.data for start in storage._maps)
     np.testing.assert_array_equal(labels.array, label_map(scores, grid, HOME.grid, (0, 1, 2, 3)).array)

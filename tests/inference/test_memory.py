@@ -1,20 +1,35 @@
 """The plan of memory: what a network holds at once, and what grows with classes and voxels."""
 
+import time
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from medseg.errors import OptionError, ResourceError
-from medseg.inference.memory import live_bytes, parse_bytes, plan_memory, resident_bytes
+from medseg.inference.live import live_bytes, resident_bytes, watched
+from medseg.inference.memory import Task, fit_memory, fit_vram, parse_bytes, plan_memory
+from medseg.inference.room import Room
 from medseg.plugin import Slices, WholeGrid, Windows
-from medseg.volume import Grid
 
 MB = 2**20
 
 
-def grid(*shape):
-    return Grid(shape, np.eye(4))
+GB = 10**9
+
+
+def task(patch=None, *, shape=(8, 8, 8), home=None, channels=1, classes=2, **more):
+    """A task on the CPU whose network takes nothing."""
+    settings = {"window_bytes": 0, "before": 0, **more}
+    return Task(
+        patch=patch or Windows(size=(96, 96, 96)),
+        channels=channels,
+        classes=classes,
+        shape=shape,
+        home=home or shape,
+        **settings,
+    )
 
 
 def test_tensors_that_nobody_refers_to_any_more_are_not_counted():
@@ -49,9 +64,7 @@ def test_a_network_that_looks_at_values_gets_a_guess_on_the_safe_side():
 @pytest.mark.parametrize("patch", [Windows(size=(96, 96, 96)), Slices(axis=2, size=(96, 96))])
 def test_a_class_costs_rows_not_volumes(patch):
     few, many = (
-        plan_memory(
-            0, patch, channels=1, classes=k, grid=grid(128, 128, 1000), home=grid(256, 256, 2000)
-        ).peak
+        plan_memory(task(patch, classes=k, shape=(128, 128, 1000), home=(256, 256, 2000)), Room()).peak
         for k in (2, 102)
     )
     # 128 x 128 x 96 sums, and as many answers of a window
@@ -60,21 +73,63 @@ def test_a_class_costs_rows_not_volumes(patch):
 
 
 def test_what_the_process_holds_already_is_part_of_the_peak():
-    plan = plan_memory(
-        0, WholeGrid(shape=(8, 8, 8)), channels=1, classes=2, grid=grid(8, 8, 8), home=grid(8, 8, 8)
-    )
-    assert plan.before > 50 * MB  # torch alone is more
-    assert plan.before == pytest.approx(resident_bytes(), rel=0.2)
-    assert plan.peak >= plan.before
+    without, with_ = (plan_memory(task(WholeGrid(shape=(8, 8, 8)), before=b), Room()).peak for b in (0, GB))
+    assert with_ - without == GB
 
 
 def test_too_little_memory_is_refused_with_the_number():
-    plan = plan_memory(
-        10**10, Windows(size=(8, 8, 8)), channels=1, classes=2, grid=grid(8, 8, 8), home=grid(8, 8, 8)
-    )
-    plan.check(None)
+    wanted = task(Windows(size=(8, 8, 8)), window_bytes=10 * GB)
+    assert fit_memory(wanted, None).room == Room()
     with pytest.raises(ResourceError, match=r"needs about 1\d\.\d\d GB.*--max-ram allows 4\.00 GB"):
-        plan.check(4 * 10**9)
+        fit_memory(wanted, 4 * GB)
+
+
+def test_a_limit_sends_to_the_disk_what_it_must_and_no_more():
+    wanted = task(classes=118, shape=(400, 400, 700), before=GB)
+    free = fit_memory(wanted, None)
+    assert (free.room, free.stitching > 7 * GB) == (Room(), True)
+    tighter = fit_memory(wanted, 4 * GB)
+    assert tighter.room == Room(stitch="disk")
+    assert tighter.peak <= 4 * GB
+    tightest = fit_memory(wanted, 2400 * 10**6)
+    assert tightest.room == Room(stitch="disk", arrays="disk")
+    assert tightest.peak <= 2400 * 10**6
+
+
+def test_on_a_gpu_windows_come_in_batches_then_sums_and_image_leave_its_memory():
+    wanted = task(classes=100, shape=(300, 300, 600), window_bytes=GB)  # sums 3.5 GB, image 0.2 GB
+    rooms = {
+        limit: fit_vram(wanted, int(limit * GB), batches=True, refuse=True)[0]
+        for limit in (80, 8, 5, 1.3, 1.1)
+    }
+    assert rooms == {
+        80: Room(batch=8),
+        8: Room(batch=4),
+        5: Room(batch=1),
+        1.3: Room(stitch="host"),
+        1.1: Room(stitch="host", image="host"),
+    }
+    assert fit_vram(wanted, 80 * GB, batches=False, refuse=True)[0] == Room()
+
+
+def test_a_window_that_a_gpu_may_not_hold_is_refused_where_someone_set_the_limit():
+    wanted = task(window_bytes=GB)
+    with pytest.raises(ResourceError, match=r"one window needs about 1\.00 GB.*--max-vram allows 0\.50 GB"):
+        fit_vram(wanted, GB // 2, batches=True, refuse=True)
+    smallest = Room(stitch="host", image="host")
+    assert fit_vram(wanted, GB // 2, batches=True, refuse=False)[0] == smallest
+
+
+def test_a_call_is_watched_for_what_it_holds_at_its_peak():
+    def call():
+        big = np.ones(100 * MB, np.uint8)
+        time.sleep(0.05)
+        return int(big[-1])
+
+    result, held = watched(call)
+    assert result == 1
+    assert held == pytest.approx(100 * MB, rel=0.2)
+    assert resident_bytes() > 50 * MB
 
 
 @pytest.mark.parametrize(

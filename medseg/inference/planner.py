@@ -1,0 +1,80 @@
+"""Plans the memory of one model's runs: what its network needs is found out once."""
+
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from medseg.inference.execution import Execution
+from medseg.inference.live import live_bytes, resident_bytes
+from medseg.inference.memory import MemoryPlan, Task, fit_memory, fit_vram
+from medseg.plugin import Model, Slices, WholeGrid
+
+
+class Planner:
+    """Plans runs of one model on one device.
+
+    Args:
+        description: the contract.
+        device: where it runs.
+        execution: the limits, and what is wanted besides labels.
+    """
+
+    def __init__(self, description: Model, device: torch.device, execution: Execution) -> None:
+        self._description, self._device, self._execution = description, device, execution
+        self._window_bytes: int | None = None
+
+    def plan(
+        self,
+        module: nn.Module,
+        shape: tuple[int, ...],
+        home: tuple[int, ...],
+        *,
+        maps: bool = False,
+        held: int = 0,
+    ) -> MemoryPlan:
+        """The memory of one run, made to fit the limits.
+
+        Args:
+            module: (1,C,*window) -> logits (1,K,*window), as torch runs it.
+            shape: of the network's image.
+            home: shape of the grid that the labels are wanted on.
+            maps: probabilities too.
+            held: bytes of the run that the process holds already.
+
+        Raises:
+            ResourceError: it does not fit.
+        """
+        description, patch = self._description, self._description.input.patch
+        channels = len(description.input.channels)
+        if self._window_bytes is None:
+            stacked = channels * (2 * patch.neighbours + 1) if isinstance(patch, Slices) else channels
+            sizes = patch.shape if isinstance(patch, WholeGrid) else patch.size
+            self._window_bytes = live_bytes(module, (1, stacked, *sizes))
+        on_cpu = self._device.type == "cpu"
+        task = Task(
+            patch=patch,
+            channels=channels,
+            classes=len(description.labels) - description.regions,
+            shape=shape,
+            home=home,
+            window_bytes=self._window_bytes if on_cpu else 0,
+            before=resident_bytes() - held,
+            maps=maps,
+            on_gpu=not on_cpu,
+        )
+        if on_cpu:
+            return fit_memory(task, self._execution.max_ram)
+        free = torch.cuda.mem_get_info(self._device)[0]
+        limit = self._execution.max_vram
+        room, vram = fit_vram(
+            replace(task, window_bytes=self._window_bytes),
+            free if limit is None else min(free, limit),
+            batches=self._execution.backend == "eager",
+            refuse=limit is not None,
+        )
+        return replace(fit_memory(task, self._execution.max_ram, least=room), vram=vram)
+
+    def measured(self, window_bytes: int) -> None:
+        """Take a backend's own need for a window, which was watched, in place of what was counted."""
+        self._window_bytes = window_bytes
