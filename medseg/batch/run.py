@@ -1,5 +1,6 @@
 """Run a batch: lock the folder, start workers, give each case's outcome as it comes, leave nothing behind."""
 
+import contextlib
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from medseg.batch.cases import Case, make_folder
+from medseg.batch.cluster import Cluster
 from medseg.batch.job import Recipe
 from medseg.batch.journal import open_journal
 from medseg.batch.outcome import Outcome
@@ -21,6 +23,7 @@ def run_batch(
     folder: Path,
     *,
     workers: int | None = None,
+    ray: str = "",
     timeout_s: float = float("inf"),
     overwrite: bool = False,
     watch: Callable[[Supervisor], None] = lambda _: None,
@@ -34,7 +37,8 @@ def run_batch(
         cases: each with files in ``folder``.
         recipe: how a worker makes the job.
         folder: for the results; made if need be.
-        workers: processes; None for one for each GPU, or one.
+        workers: processes, or actors; None for one for each GPU, or one (on a cluster, one for each node).
+        ray: address of a Ray cluster that runs the workers; empty for processes of this machine.
         timeout_s: for one attempt at one case.
         overwrite: do everything again.
         watch: called with the supervisor before the work begins, to look at it meanwhile.
@@ -47,24 +51,35 @@ def run_batch(
     make_folder(folder)
     with open_journal(folder) as journal:
         scratch = folder / ".medseg-parts"
-        shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed: nobody else is here
-        launch: Launch = partial(
-            _launch, recipe=recipe, folder=folder, workers=workers or 1, share=[journal.descriptor], say=say
-        )
-        supervisor = Supervisor(
-            cases,
-            journal=journal,
-            launch=launch,
-            workers=workers,
-            timeout_s=timeout_s,
-            overwrite=overwrite,
-            notify=say,
-        )
-        watch(supervisor)
-        try:
+        with contextlib.ExitStack() as stack:
+            cluster = Cluster(ray, folder=folder, workers=workers) if ray else None
+            shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed: nobody else is here
+            if cluster:
+                stack.enter_context(contextlib.closing(cluster))
+                cluster.mark()
+                launch: Launch = partial(cluster.launch, recipe=recipe, say=say)
+                workers = cluster.workers
+            else:
+                launch = partial(
+                    _launch,
+                    recipe=recipe,
+                    folder=folder,
+                    workers=workers or 1,
+                    share=[journal.descriptor],
+                    say=say,
+                )
+            stack.callback(shutil.rmtree, scratch, ignore_errors=True)
+            supervisor = Supervisor(
+                cases,
+                journal=journal,
+                launch=launch,
+                workers=workers,
+                timeout_s=timeout_s,
+                overwrite=overwrite,
+                notify=say,
+            )
+            watch(supervisor)
             yield from supervisor.run()
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _launch(number: int, events: Any, *, workers: int, **settings: Any) -> ProcessWorker:

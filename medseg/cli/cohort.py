@@ -30,6 +30,12 @@ def cohort_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="For one case of a cohort, such as 90s or 30m; one that takes longer is tried once more.",
         ),
         click.option(
+            "--ray",
+            default="",
+            metavar="ADDRESS",
+            help="Run the workers on a Ray cluster: auto, HOST:PORT or ray://HOST:PORT; or local, to try it.",
+        ),
+        click.option(
             "--workers",
             type=click.IntRange(min=1),
             metavar="N",

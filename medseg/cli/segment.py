@@ -151,6 +151,7 @@ def segment(
     force: bool,
     overwrite: bool,
     workers: int | None,
+    ray: str,
     case_timeout: str,
     json_: bool,
 ) -> None:
@@ -206,6 +207,7 @@ def segment(
             job,
             out,
             workers=workers,
+            ray=ray,
             timeout_s=timeout_of(case_timeout),
             overwrite=overwrite,
             json_=json_,

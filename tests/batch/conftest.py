@@ -1,6 +1,7 @@
 """Cohorts of small files, a job that is quick to start, and processes that run it."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -77,7 +78,7 @@ def start(site):
         arguments = [[case.as_json() for case in cases], options or {}, str(cases[0].target.parent), settings]
         process = subprocess.Popen(
             [sys.executable, "-c", RUN, json.dumps(arguments)],
-            env={"PYTHONPATH": ":".join([str(site), *filter(None, sys.path)]), "PATH": "/usr/bin:/bin"},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(site), *filter(None, sys.path)])},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
