@@ -1,5 +1,9 @@
 """Enhanced multi-frame files: each frame by its own position and its own rescale."""
 
+import copy
+
+import numpy as np
+import pydicom
 import pytest
 from medseg_dicom.reader import read
 from pydicom.uid import JPEG2000Lossless
@@ -75,3 +79,43 @@ def test_a_real_enhanced_ct_is_read_by_its_functional_groups(samples):
     assert volume.shape == (512, 512, 2)
     assert volume.spacing_mm == pytest.approx((0.388672, 0.388672, 10))
     assert volume.orientation == "RPI"
+
+
+@pytest.fixture
+def halves(make_enhanced, tmp_path):
+    """One image in two files, as a concatenation."""
+    whole = pydicom.dcmread(make_enhanced())
+    folder = tmp_path / "halves"
+    folder.mkdir()
+    frames = np.frombuffer(whole.PixelData, "<u2").reshape(8, -1)
+    for number, part in enumerate((slice(0, 4), slice(4, 8)), start=1):
+        half = copy.deepcopy(whole)
+        half.SOPInstanceUID = half.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+        half.InConcatenationNumber, half.InConcatenationTotalNumber = number, 2
+        half.NumberOfFrames = 4
+        half.PerFrameFunctionalGroupsSequence = whole.PerFrameFunctionalGroupsSequence[part]
+        half.PixelData = frames[part].tobytes()
+        half.save_as(folder / f"{number}.dcm")
+    return folder
+
+
+def test_an_image_in_several_files_is_one_volume(halves, read_world):
+    volume = read_world(halves)
+    assert volume.shape == (20, 16, 8)
+    assert volume.notes == ()
+
+
+def test_a_missing_file_of_an_image_in_several_is_noted(halves, read_world):
+    (halves / "2.dcm").unlink()
+    (note,) = read_world(halves).notes
+    assert note.startswith("InConcatenationTotalNumber (0020,9163) is 2, but 1 of these files are here")
+
+
+@pytest.mark.parametrize("group", ["PlanePositionSequence", "PixelValueTransformationSequence"])
+def test_a_group_of_two_items_is_refused(make_enhanced, group):
+    def double(dataset):
+        own = dataset.PerFrameFunctionalGroupsSequence
+        own[3][group].value.append(own[2][group][0])
+
+    with pytest.raises(VolumeError, match=rf"frame 4: {group} .* has 2 items; wanted one"):
+        read(make_enhanced(edit=double))

@@ -48,6 +48,7 @@ def one(number, **values):
         (one(4, Rows=8), r"has 640 bytes, more than the 320"),
         (one(4, SOPClassUID="1.2.840.10008.5.1.4.1.1.1"), r"Computed Radiography.* yet of this series"),
         (one(4, SOPInstanceUID=None), r"SOPInstanceUID \(0008,0018\) is missing"),
+        (one(4, StudyInstanceUID="1.2.3"), r"StudyInstanceUID \(0020,000d\) differs.*IM004"),
         (one(7, SOPClassUID="1.2.840.10008.5.1.4.1.1.9999"), r"IM007\.dcm"),
     ],
 )  # fmt: skip

@@ -13,6 +13,8 @@ from medseg_dicom.source import Source
 from pydicom.filereader import EXPLICIT_VR_LENGTH_32
 from pydicom.valuerep import VR
 
+from medseg.errors import VolumeError
+
 WANTED = _tags(_TAGS)
 
 
@@ -99,6 +101,21 @@ def test_no_damage_makes_the_two_ways_differ(make_series):
             del content[chance.randrange(_HEAD, len(content)) :]
         quick += assert_same(bytes(content))
     assert quick > 1000  # most of the damage is in values, which are not looked at here
+
+
+@pytest.mark.parametrize("depth", [10, 200, 5000])
+def test_sequences_of_any_depth_are_read_or_refused(make_series, read_world, depth):
+    folder = make_series()
+    content = (folder / "IM003.dcm").read_bytes()
+    where = content.index(b"\x18\x00\x50\x00DS")  # SliceThickness
+    begin = bytes.fromhex("09001010 5351 0000 FFFFFFFF FEFF00E0 FFFFFFFF")
+    end = bytes.fromhex("FEFF0DE0 00000000 FEFFDDE0 00000000")
+    (folder / "IM003.dcm").write_bytes(content[:where] + begin * depth + end * depth + content[where:])
+    if depth == 10:
+        read_world(folder)
+    else:
+        with pytest.raises(VolumeError, match=r"IM003\.dcm: the header cannot be parsed"):
+            read_world(folder)
 
 
 @pytest.mark.parametrize("name", ["24_big_endian", "25_deflated"])

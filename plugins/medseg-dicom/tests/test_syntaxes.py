@@ -11,7 +11,7 @@ from medseg_dicom.pixels import read_stored
 from medseg_dicom.reader import read
 from medseg_dicom.source import Source
 from pydicom.data import get_testdata_file
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -189,3 +189,28 @@ def stored_in(path):
     frames = read_frames(Source.of_file(Path(path)))
     (pixels,) = read_stored(frames[0].instance, [0])
     return pixels
+
+
+@pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless])
+def test_more_frames_than_the_header_declares_are_refused(make_series, syntax):
+    def save(dataset, path, syntax):
+        dataset.compress(syntax)
+        (frame,) = generate_frames(dataset.PixelData, number_of_frames=1)
+        dataset.PixelData = encapsulate([frame, frame])
+        dataset["PixelData"].is_undefined_length = True
+        dataset.save_as(path, enforce_file_format=True)
+
+    with pytest.raises(
+        VolumeError, match=r"IM000\.dcm: PixelData .* table of 2 frames, the header declares 1"
+    ):
+        read(make_series(syntax=syntax, save=save, **SMALL))
+
+
+def test_a_damaged_table_of_frames_is_refused(make_series):
+    def save(dataset, path, syntax):
+        dataset.compress(RLELossless)
+        dataset.PixelData = dataset.PixelData[:4] + b"\x03" + dataset.PixelData[5:]
+        dataset.save_as(path, enforce_file_format=True)
+
+    with pytest.raises(VolumeError, match=r"IM000\.dcm: (the table of its frames is damaged|frame 1 cannot)"):
+        read(make_series(save=save, **SMALL))

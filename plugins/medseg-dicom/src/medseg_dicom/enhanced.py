@@ -35,7 +35,7 @@ def frames_of_enhanced(instance: Instance, elements: Elements) -> list[Frame]:
     Raises:
         VolumeError: the groups do not describe every frame, or one of them is incomplete.
     """
-    shared = (elements.items("SharedFunctionalGroupsSequence") or [_NOTHING])[0]
+    shared = _only("SharedFunctionalGroupsSequence", elements.items("SharedFunctionalGroupsSequence"))
     own = elements.items("PerFrameFunctionalGroupsSequence")
     if len(own) != instance.frames:
         raise VolumeError(
@@ -48,8 +48,7 @@ def frames_of_enhanced(instance: Instance, elements: Elements) -> list[Frame]:
 
 def _frame(instance: Instance, number: int, shared: Elements, own: Elements) -> Frame:
     def group(sequence: str) -> Elements:
-        items = own.items(sequence) or shared.items(sequence)
-        return items[0] if items else _NOTHING
+        return _only(sequence, own.items(sequence) or shared.items(sequence))
 
     marks: dict[str, Hashable] = {}
     for mark, (sequence, keyword) in _MARKS.items():
@@ -72,3 +71,13 @@ def _frame(instance: Instance, number: int, shared: Elements, own: Elements) -> 
         )
     except VolumeError as error:
         raise VolumeError(f"frame {number + 1}: {error}") from error
+
+
+def _only(sequence: str, items: list[Elements]) -> Elements:
+    """The item of a sequence that has one or none."""
+    if len(items) > 1:
+        raise VolumeError(
+            f"{named(sequence)} has {len(items):,} items; wanted one, as nothing says which is meant. Export "
+            "it again"
+        )
+    return items[0] if items else _NOTHING

@@ -95,6 +95,7 @@ def _check_frame(frame: Frame) -> None:
 def _check_agreement(frames: Sequence[Frame]) -> None:
     """Everything that one volume has only one of."""
     _agree(frames, "Rows and Columns (0028,0010-0011)", _same(_size), _shown_size)
+    _agree(frames, named("StudyInstanceUID"), _same(lambda f: f.instance.study_uid))
     _agree(frames, named("SOPClassUID"), _same(lambda f: f.instance.sop_class))
     _agree(frames, named("Modality"), _same(lambda f: f.instance.modality), lambda f: f.instance.modality)
     _agree(frames, named("PixelSpacing"), _same_spacing, _shown_spacing)

@@ -41,7 +41,7 @@ class Instance:
 
     Args:
         source: its bytes.
-        sop_uid, sop_class, series_uid, frame_of_reference: UIDs.
+        sop_uid, sop_class, study_uid, series_uid, frame_of_reference: UIDs.
         series_number, modality: of its series.
         localizer: it is a scout image.
         storage: how its pixels are stored.
@@ -51,13 +51,14 @@ class Instance:
         offset, length: where the pixels lie in the data set's stream.
         padding: lowest and highest stored value that stand for "nothing was measured here".
         unit: of the values after rescaling, as the file calls it: ``HU``, ``BQML``, ...
-        images_in_acquisition: how many images there should be.
+        images_in_acquisition, files_of_image: how many images, and files of this image, there should be.
         burned_in, lossy, executable: what the user should know of it.
     """
 
     source: Source
     sop_uid: str
     sop_class: str
+    study_uid: str
     series_uid: str
     frame_of_reference: str
     series_number: int
@@ -72,6 +73,7 @@ class Instance:
     padding: tuple[int, int] | None
     unit: str
     images_in_acquisition: int | None
+    files_of_image: int | None
     burned_in: bool
     lossy: bool
     executable: bool

@@ -42,6 +42,7 @@ _MARKS = {
 _CLOCKS = {"acquisition time": "AcquisitionTime", "content time": "ContentTime"}
 _TAGS = (
     *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber", "FrameOfReferenceUID"),
+    *("StudyInstanceUID", "InConcatenationTotalNumber"),
     *("Modality", "ImageType", "ImagesInAcquisition", "BurnedInAnnotation", "LossyImageCompression", "Units"),
     *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
@@ -136,6 +137,7 @@ def _instance(source: Source, content: Content, elements: Elements) -> Instance:
         source=source,
         sop_uid=_required(elements, "SOPInstanceUID"),
         sop_class=sop_class,
+        study_uid=elements.text("StudyInstanceUID") or "",
         series_uid=_required(elements, "SeriesInstanceUID"),
         frame_of_reference=elements.text("FrameOfReferenceUID") or "",
         series_number=elements.integer("SeriesNumber") or 0,
@@ -150,6 +152,7 @@ def _instance(source: Source, content: Content, elements: Elements) -> Instance:
         padding=_padding(elements, signed=storage.signed),
         unit=_unit(elements, modality),
         images_in_acquisition=elements.integer("ImagesInAcquisition"),
+        files_of_image=elements.integer("InConcatenationTotalNumber"),
         burned_in=elements.text("BurnedInAnnotation") == "YES",
         lossy=elements.text("LossyImageCompression") == "01",
         executable=content.executable,

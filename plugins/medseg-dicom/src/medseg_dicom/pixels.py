@@ -5,7 +5,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.encaps import get_frame
+from pydicom.encaps import get_frame, parse_basic_offsets
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID
 
@@ -36,6 +36,7 @@ def read_stored(instance: Instance, numbers: Sequence[int]) -> Iterator[Stored]:
         stream.seek(instance.offset)
         if find_syntax(instance.transfer_syntax).package:
             value = stream.read()
+            _check_offsets(instance, value)
             for number in numbers:
                 yield _decoded(instance, value, number)
         else:
@@ -55,6 +56,21 @@ def _plain(instance: Instance, stream: BinaryIO, number: int) -> Stored:
     if instance.big_endian:
         pixels = pixels.astype(pixels.dtype.newbyteorder("="))
     return pixels.reshape(storage.rows, storage.columns)
+
+
+def _check_offsets(instance: Instance, value: bytes) -> None:
+    """See whether the table of where the frames begin, which may be empty, names as many as there are."""
+    try:
+        offsets = parse_basic_offsets(value)
+    except Exception:  # noqa: BLE001  # pydicom raises what the damage leads it into
+        raise VolumeError(
+            f"file {instance.source.name}: the table of its frames is damaged. Copy or export it again"
+        ) from None
+    if offsets and len(offsets) != instance.frames:
+        raise VolumeError(
+            f"file {instance.source.name}: PixelData (7fe0,0010) has a table of {len(offsets)} frames, the "
+            f"header declares {instance.frames}. Export it again"
+        )
 
 
 def _decoded(instance: Instance, value: bytes, number: int) -> Stored:

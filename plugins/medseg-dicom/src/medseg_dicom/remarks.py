@@ -24,7 +24,7 @@ def remarks_on_headers(frames: Sequence[Frame]) -> tuple[str, ...]:
         frames: of the series, in the order of the grid.
     """
     first = frames[0].instance
-    instances = {id(frame.instance): frame.instance for frame in frames}.values()
+    instances = list({id(frame.instance): frame.instance for frame in frames}.values())
     remarks = []
     if first.modality == "CT" and unit_of(first) != "HU":
         remarks.append("RescaleType (0028,1054) is not HU: these may be no Hounsfield units.")
@@ -33,6 +33,12 @@ def remarks_on_headers(frames: Sequence[Frame]) -> tuple[str, ...]:
         remarks.append(
             f"ImagesInAcquisition (0020,1002) is {expected}, but {len(frames)} images are here; some at an "
             "end of the stack may be missing."
+        )
+    pieces = max((instance.files_of_image or 0 for instance in instances), default=0)
+    if pieces > len(instances):
+        remarks.append(
+            f"InConcatenationTotalNumber (0020,9163) is {pieces}, but {len(instances)} of these files are "
+            "here: frames at an end of the stack may be missing."
         )
     if any(instance.burned_in for instance in instances):
         remarks.append(

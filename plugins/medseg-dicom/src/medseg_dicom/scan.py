@@ -15,6 +15,7 @@ from pydicom.tag import BaseTag
 ENOUGH = 1 << 16
 """Bytes of a file within which nearly every header ends."""
 _UNDEFINED = 0xFFFFFFFF
+_DEEPEST = 20  # sequences within sequences; those of images reach 5
 _SHORT = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split())
 _LONG = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
@@ -82,18 +83,20 @@ def _next(content: bytes, at: int) -> tuple[int, bytes, int, int]:
     return group << 16 | element, representation, length, at + 12
 
 
-def _end_of_sequence(content: bytes, at: int) -> int:
+def _end_of_sequence(content: bytes, at: int, depth: int = 0) -> int:
     """Behind a sequence of undefined length."""
+    if depth > _DEEPEST:
+        raise UnusualError
     while True:
         tag, length, at = _next_item(content, at)
         if tag == _SEQUENCE_END:
             return at
         if tag != _ITEM:
             raise UnusualError
-        at = _end_of_item(content, at) if length == _UNDEFINED else at + length
+        at = _end_of_item(content, at, depth) if length == _UNDEFINED else at + length
 
 
-def _end_of_item(content: bytes, at: int) -> int:
+def _end_of_item(content: bytes, at: int, depth: int) -> int:
     while True:
         tag, _, behind = _next_item(content, at)
         if tag == _ITEM_END:
@@ -102,7 +105,7 @@ def _end_of_item(content: bytes, at: int) -> int:
         if length != _UNDEFINED:
             at += length
         elif representation == b"SQ":
-            at = _end_of_sequence(content, at)
+            at = _end_of_sequence(content, at, depth + 1)
         else:
             raise UnusualError
 
