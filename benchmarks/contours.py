@@ -25,16 +25,19 @@ from medseg.geometry import crop, resample, resample_to
 from medseg.samples import find_sample
 
 Mask = NDArray[np.bool_]
-PLAIN: dict[str, Any] = {"appearance": "intensity", "trust": False, "nu": 0.0}
-LONG: dict[str, Any] = {"iterations": 300, "mu": 0.5, "nu": 0.0, "trust": False}
+POINTWISE: dict[str, Any] = {"nu": 0.0, "hold": 0.0, "pool": 0.0}
+PLAIN: dict[str, Any] = {**POINTWISE, "appearance": "intensity"}
+LONG: dict[str, Any] = {**POINTWISE, "iterations": 300, "mu": 0.5}
 REFINERS: dict[str, dict[str, Any]] = {
-    "the defaults: local 12 mm, likeness": {},
-    "the defaults with nu 0": {"nu": 0.0},
-    "likeness and DALS weights": {"trust": True},
-    "DALS weights alone": {"appearance": "intensity", "trust": True},
-    "Chan-Vese, local 12 mm": PLAIN,
-    "Chan-Vese, local 5 mm": {**PLAIN, "window_mm": 5.0},
-    "Chan-Vese, global": {**PLAIN, "region": "global"},
+    "the defaults: likeness, global, pooled, held": {},
+    "not held (hold 0)": {"hold": 0.0},
+    "not pooled": {"pool": 0.0},
+    "no pressure (nu 0)": {"nu": 0.0},
+    "likeness, local 12 mm, neither held nor pooled": {**POINTWISE, "region": "local"},
+    "the same with DALS weights": {**POINTWISE, "region": "local", "trust": True},
+    "Chan-Vese, local 12 mm": {**PLAIN, "region": "local"},
+    "Chan-Vese, local 5 mm": {**PLAIN, "region": "local", "window_mm": 5.0},
+    "Chan-Vese, global": PLAIN,
 }
 
 
@@ -89,10 +92,10 @@ def tumour() -> None:
     methods: dict[str, Callable[[], Volume]] = {
         "none (the ball)": lambda: ball,
         "refine, the defaults": lambda: refine(image, ball),
-        "refine, likeness, global": lambda: refine(image, ball, region="global", **LONG),
-        "refine, likeness, local 12 mm": lambda: refine(image, ball, **LONG),
-        "Chan-Vese contour, global": lambda: refine(image, ball, region="global", **{**LONG, **PLAIN}),
-        "Chan-Vese contour, local 12 mm": lambda: refine(image, ball, **{**LONG, **PLAIN}),
+        "refine, likeness, global": lambda: refine(image, ball, **LONG),
+        "refine, likeness, local 12 mm": lambda: refine(image, ball, region="local", **LONG),
+        "Chan-Vese contour, global": lambda: refine(image, ball, **{**LONG, **PLAIN}),
+        "Chan-Vese contour, local 12 mm": lambda: refine(image, ball, region="local", **{**LONG, **PLAIN}),
         "morphological Chan-Vese": lambda: snakes.morphological_chan_vese(image, ball),
         "morphological geodesic": lambda: snakes.morphological_geodesic(image, ball),
         "geodesic (ITK)": lambda: snakes.geodesic(image, ball),

@@ -35,7 +35,15 @@ def dice(a, b):
     return 2 * np.logical_and(a, b).sum() / (a.sum() + b.sum())
 
 
-PLAIN = {"iterations": 30, "mu": 0.3, "nu": 0.0, "window_mm": 10.0, "trust": False}
+PLAIN = {
+    "iterations": 30,
+    "mu": 0.3,
+    "nu": 0.0,
+    "hold": 0.0,
+    "window_mm": 10.0,
+    "pool": 0.0,
+    "trust": False,
+}
 DAMAGED = {
     "dilated": ndimage.binary_dilation(TRUTH, iterations=2),
     "eroded": ndimage.binary_erosion(TRUTH, iterations=2),

@@ -16,10 +16,10 @@ def make_step(
     iterations: int = 20,
     mu: float = 1.0,
     nu: float = 0.3,
-    hold: float = 0.0,
-    region: Region = "local",
+    hold: float = 0.6,
+    region: Region = "global",
     window_mm: float = 12.0,
-    pool_mm: float = 0.0,
+    pool: float = 0.2,
     appearance: Appearance = "likeness",
     trust: bool = False,
     reach_mm: float = 0.0,
@@ -28,7 +28,7 @@ def make_step(
     """``refine`` as a step; see there.
 
     Args:
-        iterations, mu, nu, hold, region, window_mm, pool_mm, appearance, trust, reach_mm, device: see
+        iterations, mu, nu, hold, region, window_mm, pool, appearance, trust, reach_mm, device: see
             ``refine``.
     """
     move = partial(
@@ -39,7 +39,7 @@ def make_step(
         hold=hold,
         region=region,
         window_mm=window_mm,
-        pool_mm=pool_mm,
+        pool=pool,
         appearance=appearance,
         trust=trust,
         reach_mm=reach_mm,
@@ -82,7 +82,7 @@ def make_chan_vese(
             hold=0.0,
             region=region,
             window_mm=window_mm,
-            pool_mm=0.0,
+            pool=0.0,
             appearance="intensity",
             trust=False,
             reach_mm=0.0,

@@ -40,7 +40,7 @@ class Evolution:
         region: means of the whole image, or of a box around each voxel.
         window_mm: half the width of that box, in mm; how far the contour can see.
         pool_mm: half the width of a box over which the image's force is averaged along the front, as
-            Lankton's and the paper's is; 0: each point follows its own.
+            Lankton's and the paper's is, or one for each sample; 0: each point follows its own.
         means: form of the Heaviside function for the means; with ``arctan`` far background
             leaks into the inside mean.
         speed: ``band``, or ``dirac`` as in the papers.
@@ -61,7 +61,7 @@ class Evolution:
     band: float = 3.0
     region: Region = "local"
     window_mm: float = 15.0
-    pool_mm: float = 0.0
+    pool_mm: float | tuple[float, ...] = 0.0
     means: Heaviside = "sine"
     speed: Speed = "band"
     reinit_every: int = 5
@@ -73,9 +73,12 @@ class Evolution:
         for name in ("dt", "eps", "band", "window_mm", "cap", "eta"):
             if not getattr(self, name) > 0:
                 raise OptionError(f"a contour's {name} is above 0; got {getattr(self, name)}")
-        for name in ("mu", "hold", "pool_mm", "reinit_every", "reinit_steps"):
+        for name in ("mu", "hold", "reinit_every", "reinit_steps"):
             if getattr(self, name) < 0:
                 raise OptionError(f"a contour's {name} is not negative; got {getattr(self, name)}")
+        pools = self.pool_mm if isinstance(self.pool_mm, tuple) else (self.pool_mm,)
+        if any(not mm >= 0 for mm in pools):
+            raise OptionError(f"a contour's pool_mm is not negative; got {self.pool_mm}")
 
 
 def evolve(

@@ -56,6 +56,24 @@ def medseg_heads() -> Iterator[Head]:
         summary="A contour carried by predicted vectors to the nearest boundary",
         reference="Rupprecht et al. 2016, arXiv:1607.05074",
     )
+    yield Head(
+        name="dsac",
+        factory="medseg_contours.snake:SnakeHead",
+        dims=(2,),
+        loss="contour",
+        extras=("phi", "phi0", "prob", "prob0", "nodes"),
+        summary="A polygon around the middle, moved by learned maps; one object an image",
+        reference="Marcos et al., CVPR 2018, arXiv:1803.06329",
+    )
+    yield Head(
+        name="darnet",
+        factory="medseg_contours.rays:RayHead",
+        dims=(2,),
+        loss="rays",
+        extras=("phi", "phi0", "prob", "prob0", "nodes", "rho", "spacing_mm"),
+        summary="Rays from the middle, moved by learned maps; one object an image",
+        reference="Cheng, Liao, Fidler, Urtasun, CVPR 2019, arXiv:1905.05889",
+    )
 
 
 @hookimpl
@@ -87,6 +105,13 @@ def medseg_losses() -> Iterator[Loss]:
         needs=("prob", "prob0", "field", "spacing_mm"),
         summary="Dice of last and first contour, and the error of the field near the boundary",
         reference="Rupprecht et al. 2016, arXiv:1607.05074",
+    )
+    yield Loss(
+        name="rays",
+        factory="medseg_contours.rays:RayLoss",
+        needs=("prob", "rho", "spacing_mm"),
+        summary="Mean error of the lengths of rays from the middle",
+        reference="Cheng, Liao, Fidler, Urtasun, CVPR 2019, arXiv:1905.05889",
     )
 
 

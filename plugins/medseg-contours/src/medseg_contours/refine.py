@@ -38,10 +38,10 @@ def refine(
     iterations: int = 20,
     mu: float = 1.0,
     nu: float = 0.3,
-    hold: float = 0.0,
-    region: Region = "local",
+    hold: float = 0.6,
+    region: Region = "global",
     window_mm: float = 12.0,
-    pool_mm: float = 0.0,
+    pool: float = 0.2,
     appearance: Appearance = "likeness",
     trust: bool = False,
     reach_mm: float = 0.0,
@@ -62,7 +62,8 @@ def refine(
         hold: >= 0; where the image pulls no harder than this, the border stays.
         region: means of a box around each voxel, or of the whole neighbourhood.
         window_mm: half the width of the box.
-        pool_mm: half the width of a box over which the image's pull is averaged along the border; 0: none.
+        pool: the image's pull is averaged along the border over a box; half its width, as a part of the
+            radius of a ball as large as the label. 0: each point follows its own.
         appearance: ``intensity`` compares the image's values; ``likeness`` how like those in the core of
             the mask they are, so that what is brighter and what is darker are both outside.
         trust: weigh the regions by the probability, as DALS does; a label map is smoothed for it.
@@ -78,16 +79,15 @@ def refine(
         ContractError: the two volumes do not lie on one grid, or ``initial`` is an image beyond [0, 1].
         OptionError: a number out of range.
     """
-    if iterations < 0 or every < 1 or reach_mm < 0:
+    if iterations < 0 or every < 1 or reach_mm < 0 or pool < 0:
         raise OptionError(
-            "refine wants iterations >= 0, every >= 1 and reach_mm >= 0; got "
-            f"{iterations}, {every} and {reach_mm}"
+            "refine wants iterations >= 0, every >= 1, reach_mm >= 0 and pool >= 0; got "
+            f"{iterations}, {every}, {reach_mm} and {pool}"
         )
     if not image.grid.matches(initial.grid):
         raise ContractError(
             f"the image has {image.grid!r}, the mask to refine {initial.grid!r}: resample one onto the other"
         )
-    evolution = Evolution(mu=mu, nu=nu, hold=hold, region=region, window_mm=window_mm, pool_mm=pool_mm)
     inside = _inside(initial)
     if not inside.any():
         return replace(initial, array=np.zeros(initial.shape, np.uint8), kind="labels")
@@ -95,6 +95,14 @@ def refine(
     travel_mm = min(iterations * min(initial.spacing_mm) / 2, reach_mm or np.inf)
     box = _box(inside, initial.spacing_mm, travel_mm + 2 * window_mm)
     start = _start(initial, box, trust=trust)
+    evolution = Evolution(
+        mu=mu,
+        nu=nu,
+        hold=hold,
+        region=region,
+        window_mm=window_mm,
+        pool_mm=tuple(pool * r for r in _radii_mm(start.phi, initial.voxel_ml)) if pool else 0.0,
+    )
     # Each label is a sample of a batch, for each has an image of its own to compare.
     values = torch.from_numpy(_seen(image.array[box], start.phi, appearance))[:, None].to(device)
     first = torch.from_numpy(start.phi)[:, None].to(device)
@@ -184,6 +192,12 @@ def _start(initial: Volume, box: Box, *, trust: bool) -> _Start:
         soft = [array.astype(np.float32)] if trust else []
     phi = np.stack([signed_distance(mask, initial.spacing_mm) for mask in masks])
     return _Start(labels, phi, np.stack(soft) if trust else None)
+
+
+def _radii_mm(phi: NDArray[np.float32], voxel_ml: float) -> list[float]:
+    """Of balls as large as the insides of phi (K,*S)."""
+    volumes = (phi > 0).sum(axis=tuple(range(1, phi.ndim))) * voxel_ml * 1000
+    return [float(r) for r in np.cbrt(3 * volumes / (4 * np.pi))]
 
 
 def _seen(

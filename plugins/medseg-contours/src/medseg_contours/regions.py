@@ -92,12 +92,23 @@ class RegionMeans:
         return window_sums(x, self._lattice, self._window_mm)
 
 
-def window_sums(x: Tensor, lattice: Lattice, window_mm: float) -> Tensor:
-    """Sums over the box that reaches ``window_mm`` around each voxel, by each sample's spacing: (B,K,*S)."""
-    halves = [half_widths(window_mm, row, x.shape[2:]) for row in lattice.spacing_mm]
-    if len(halves) == 1:
-        return box_sum(x, halves[0])
-    return torch.cat([box_sum(x[b : b + 1], row) for b, row in enumerate(halves)])
+def window_sums(x: Tensor, lattice: Lattice, window_mm: float | tuple[float, ...]) -> Tensor:
+    """Sums over the box that reaches ``window_mm`` around each voxel, by each sample's spacing: (B,K,*S).
+
+    Args:
+        x: (B,K,*S).
+        lattice: of the maps.
+        window_mm: of all samples, or one for each.
+    """
+    rows, windows = lattice.spacing_mm, window_mm if isinstance(window_mm, tuple) else (window_mm,)
+    if len(rows) == len(windows) == 1:
+        return box_sum(x, half_widths(windows[0], rows[0], x.shape[2:]))
+    return torch.cat(
+        [
+            box_sum(x[b : b + 1], half_widths(windows[b % len(windows)], rows[b % len(rows)], x.shape[2:]))
+            for b in range(x.shape[0])
+        ]
+    )
 
 
 def half_widths(window_mm: float, spacing_mm: Sequence[float], shape: Sequence[int]) -> list[int]:
