@@ -196,7 +196,8 @@ class Step(Component):
         stage: on the image before the network, or on the label map after it.
         needs_image: a post step that also looks at the image: ``f(**options)`` ->
             ``(labels, image) -> (labels, undo)``, both on one grid, with the image's own values and
-            spacing; of a model with several channels it is the first.
+            spacing; of a model with several channels it is the first. It may take a keyword
+            ``on_labels`` and call it, as it works, with a number of iterations and the labels then.
 
     Raises:
         ValueError: a step before the network that needs an image, which it is given anyway.

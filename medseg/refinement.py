@@ -22,7 +22,7 @@ from medseg.progress import CancelToken, OnProgress, Progress
 from medseg.provenance import Stopwatch, spell_seconds
 from medseg.registry import Registry, default_registry
 from medseg.segmentation import Segmentation
-from medseg.steps import OnLabels, load_post_step
+from medseg.steps import OnLabels, Show, load_post_step
 from medseg.volume import Volume
 
 
@@ -40,8 +40,8 @@ class Refiner:
     options: Mapping[str, Any]
     step: OnLabels
 
-    def apply(self, labels: Volume, image: Volume) -> Volume:
-        """The labels after the step.
+    def apply(self, labels: Volume, image: Volume, *, on_labels: Show | None = None) -> Volume:
+        """The labels after the step; ``on_labels`` is called by a step that shows them on the way.
 
         Raises:
             ContractError: image and labels do not lie on one grid.
@@ -52,7 +52,7 @@ class Refiner:
                 f"the step {self.name} wants labels on the image's grid, {image.grid!r}; got {labels!r}: "
                 "resample one onto the other"
             )
-        changed = self.step(labels, image)
+        changed = self.step(labels, image, on_labels)
         added = sorted(_values(changed) - _values(labels) - {0})
         if changed.kind != "labels" or not changed.grid.matches(labels.grid) or added:
             raise PluginError(
@@ -149,7 +149,13 @@ class Refined:
 
 
 def refine(
-    image: Source, labels: Source, step: str, *, registry: Registry | None = None, **options: Any
+    image: Source,
+    labels: Source,
+    step: str,
+    *,
+    on_labels: Show | None = None,
+    registry: Registry | None = None,
+    **options: Any,
 ) -> Volume:
     """Refine a mask with a step, whatever it came from.
 
@@ -157,6 +163,7 @@ def refine(
         image: a volume or a path: what the labels were drawn on.
         labels: a label map or a path, on the image's grid.
         step: a post step's name, such as ``tdac``.
+        on_labels: called by a step that shows its work, with the iterations done and the labels then.
         registry: where to look names up; what is installed, if None.
         **options: of the step.
 
@@ -176,7 +183,7 @@ def refine(
     seen = image if isinstance(image, Volume) else load(Path(image))
     drawn = labels if isinstance(labels, Volume) else load(Path(labels), kind="labels")
     (refiner,) = find_refiners([(step, options)], registry=registry)
-    return refiner.apply(drawn, seen)
+    return refiner.apply(drawn, seen, on_labels=on_labels)
 
 
 def _values(labels: Volume) -> set[int]:

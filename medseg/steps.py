@@ -1,15 +1,26 @@
 """Steps by name, as functions that are ready to be called; what they promise is in ``medseg.plugin``."""
 
+import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from medseg.options import check_options
 from medseg.plugin import Step
 from medseg.registry import Registered, Registry
 from medseg.volume import Volume
 
-OnLabels = Callable[[Volume, Volume], Volume]
-"""Labels and the image that they were drawn on, on one grid -> labels on that grid."""
+Show = Callable[[int, Volume], None]
+
+
+class OnLabels(Protocol):
+    """A step after the network, ready to be called."""
+
+    def __call__(self, labels: Volume, image: Volume, on_labels: Show | None = None) -> Volume:
+        """Labels and the image that they were drawn on, on one grid -> labels on that grid.
+
+        ``on_labels`` is called with iterations and labels by a step that shows them on the way.
+        """
+        ...  # pragma: no cover
 
 
 def load_post_step(found: Registered, options: Mapping[str, Any], registry: Registry) -> OnLabels:
@@ -19,9 +30,15 @@ def load_post_step(found: Registered, options: Mapping[str, Any], registry: Regi
         OptionError: the step has no such option.
     """
     step = make_step(found, options, registry)
-    if cast(Step, found.component).needs_image:
-        return lambda labels, image: cast(Volume, step(labels, image)[0])
-    return lambda labels, _: cast(Volume, step(labels)[0])
+    needs_image = cast(Step, found.component).needs_image
+    shows = "on_labels" in inspect.signature(step).parameters
+
+    def apply(labels: Volume, image: Volume, on_labels: Show | None = None) -> Volume:
+        given = (labels, image) if needs_image else (labels,)
+        result = step(*given, on_labels=on_labels) if shows and on_labels else step(*given)
+        return cast(Volume, result[0])
+
+    return apply
 
 
 def make_step(found: Registered, options: Mapping[str, Any], registry: Registry) -> Callable[..., Any]:

@@ -1,10 +1,16 @@
 """Masks that are brought to the border that the image shows."""
 
+import dataclasses
+import inspect
+
 import numpy as np
 import pytest
-from medseg_contours.refine import refine, start_from_scribbles
+from medseg_contours.choices import make_step
+from medseg_contours.drawing import start_from_outlines, start_from_scribbles
+from medseg_contours.refine import _Settings, refine, refine_distance
 from scipy import ndimage
 
+import medseg
 from medseg import Volume
 from medseg.errors import ContractError, OptionError
 
@@ -173,3 +179,87 @@ def test_what_cannot_be_refined_is_refused(image):
         refine(image, mask(TRUTH), iterations=-1)
     with pytest.raises(ContractError, match=r"strokes outside \(label 9\)"):
         start_from_scribbles(mask(TRUTH), background=9)
+
+
+def test_the_options_have_one_set_of_defaults():
+    def defaults(function):
+        return {
+            p.name: p.default
+            for p in inspect.signature(function).parameters.values()
+            if p.kind is p.KEYWORD_ONLY
+        }
+
+    settings = {field.name: field.default for field in dataclasses.fields(_Settings)}
+    assert defaults(refine) == {**settings, "every": 5, "on_iteration": None}
+    assert defaults(make_step) == {**settings, "every": 5}
+
+
+def test_by_its_name_it_shows_the_contour_on_the_way(image):
+    seen = []
+    bad = mask(DAMAGED["eroded"])
+    after = medseg.refine(
+        image, bad, "contours:tdac", iterations=12, every=4, on_labels=lambda n, v: seen.append((n, v))
+    )
+
+    assert [n for n, _ in seen] == [4, 8, 12]
+    np.testing.assert_array_equal(seen[-1][1].array, after.array)
+    np.testing.assert_array_equal(after.array, refine(image, bad, iterations=12).array)
+
+
+def test_labels_move_as_if_they_were_alone():
+    first, second = distance_to((10.0, 10.0, 10.0)) < 7, distance_to((28.0, 26.0, 26.0)) < 7
+    image = Volume((100.0 * first + 60.0 * second).astype(np.float32), AFFINE)
+    both = mask(first + 2 * ndimage.binary_dilation(second))
+    together = refine(image, both, **PLAIN).array
+    alone = refine(image, mask(first), **PLAIN).array
+
+    np.testing.assert_array_equal(together == 1, alone == 1)
+
+
+def test_the_contour_itself_is_finer_than_its_voxels(image):
+    bad = mask(DAMAGED["dilated"])
+    phi = refine_distance(image, bad, **PLAIN)
+    exact = 10 - distance_to((19.0, 17.5, 17.5))
+    near = np.abs(exact) < 1.5
+
+    np.testing.assert_array_equal(phi.array > 0, refine(image, bad, **PLAIN).array > 0)
+    assert phi.unit == "mm"
+    assert np.abs(phi.array - exact)[near].mean() < 0.5
+    assert (refine_distance(image, mask(np.zeros(SHAPE))).array < 0).all()
+
+
+def test_outlines_in_two_slices_become_a_solid_between_and_beyond_them(image):
+    drawn = np.zeros(SHAPE, np.uint8)
+    for number in (7, 12):
+        filled = TRUTH[number]
+        drawn[number] = 5 * (filled & ~ndimage.binary_erosion(filled))
+    start = start_from_outlines(mask(drawn))
+
+    assert set(np.unique(start.array)) == {0, 5}
+    for number in (7, 12):
+        np.testing.assert_array_equal(start.array[number] == 5, TRUTH[number])
+    assert dice(start.array > 0, TRUTH) > 0.85
+    assert dice(refine(image, start, **PLAIN).array > 0, TRUTH) > 0.95
+
+
+def test_an_outline_in_one_slice_becomes_a_lens_that_grows_to_the_object(image):
+    drawn = np.zeros(SHAPE, np.uint8)
+    drawn[9] = TRUTH[9] & ~ndimage.binary_erosion(TRUTH[9])
+    start = start_from_outlines(mask(drawn))
+    heights = np.flatnonzero(start.array.any(axis=(1, 2)))
+
+    assert 3 <= len(heights) <= 11
+    assert dice(refine(image, start, **PLAIN | {"iterations": 40}).array > 0, TRUTH) > 0.95
+
+
+def test_drawings_become_contours_by_name(image):
+    strokes = np.zeros(SHAPE, np.uint8)
+    strokes[10, 14:22, 18] = 1
+    strokes[10, 3, :] = strokes[2, :, 18] = 2
+    filled = medseg.refine(image, mask(strokes), "fill-scribbles")
+    np.testing.assert_array_equal(filled.array, start_from_scribbles(mask(strokes), background=2).array)
+    drawn = mask(DAMAGED["eroded"] & (np.arange(SHAPE[0]) == 9)[:, None, None])
+    solid = medseg.refine(image, drawn, "fill-outlines")
+    assert solid.array.sum() > drawn.array.sum()
+    with pytest.raises(ContractError, match="with some label above 0"):
+        start_from_outlines(mask(np.zeros(SHAPE)))

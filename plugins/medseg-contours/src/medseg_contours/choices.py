@@ -2,13 +2,25 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 
 from medseg.geometry import Undo, within_balls
 from medseg.volume import Volume
+from medseg_contours.drawing import start_from_outlines, start_from_scribbles
 from medseg_contours.refine import Appearance, refine
 from medseg_contours.regions import Region
+
+
+class StepThatShows(Protocol):
+    """A step that shows labels on the way, if it is given somebody to show them to."""
+
+    def __call__(
+        self, labels: Volume, image: Volume, *, on_labels: Callable[[int, Volume], None] | None = None
+    ) -> tuple[Volume, Undo]:
+        """See ``medseg.plugin.Step``."""
+        ...  # pragma: no cover
 
 
 def make_step(
@@ -24,12 +36,13 @@ def make_step(
     trust: bool = False,
     reach_mm: float = 0.0,
     device: str = "cpu",
-) -> Callable[[Volume, Volume], tuple[Volume, Undo]]:
+    every: int = 5,
+) -> StepThatShows:
     """``refine`` as a step; see there.
 
     Args:
-        iterations, mu, nu, hold, region, window_mm, pool, appearance, trust, reach_mm, device: see
-            ``refine``.
+        iterations, mu, nu, hold, region, window_mm, pool, appearance, trust, reach_mm, device, every:
+            see ``refine``.
     """
     move = partial(
         refine,
@@ -44,10 +57,37 @@ def make_step(
         trust=trust,
         reach_mm=reach_mm,
         device=device,
+        every=every,
     )
 
-    def step(labels: Volume, image: Volume) -> tuple[Volume, Undo]:
-        return move(image, labels), _keep
+    def step(
+        labels: Volume, image: Volume, *, on_labels: Callable[[int, Volume], None] | None = None
+    ) -> tuple[Volume, Undo]:
+        return move(image, labels, on_iteration=on_labels), _keep
+
+    return step
+
+
+def make_fill_scribbles(*, background: int = 0) -> Callable[[Volume], tuple[Volume, Undo]]:
+    """``start_from_scribbles`` as a step; see there.
+
+    Args:
+        background: the label of strokes outside; 0: the largest.
+    """
+
+    def step(labels: Volume) -> tuple[Volume, Undo]:
+        if not labels.array.any():
+            return labels, _keep
+        return start_from_scribbles(labels, background=background or int(labels.array.max())), _keep
+
+    return step
+
+
+def make_fill_outlines() -> Callable[[Volume], tuple[Volume, Undo]]:
+    """``start_from_outlines`` as a step; see there."""
+
+    def step(labels: Volume) -> tuple[Volume, Undo]:
+        return (start_from_outlines(labels) if labels.array.any() else labels), _keep
 
     return step
 

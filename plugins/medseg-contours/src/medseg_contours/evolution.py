@@ -88,6 +88,7 @@ def evolve(
     *,
     evolution: Evolution,
     iterations: int,
+    done: int = 0,
     lambda1: Tensor | float = 1.0,
     lambda2: Tensor | float = 1.0,
     checkpoint_every: int = 0,
@@ -101,6 +102,7 @@ def evolve(
         spacing_mm: (D,) or (B,D).
         evolution: how they move.
         iterations: N.
+        done: how many came before, so that an evolution in parts is the same as in one.
         lambda1, lambda2: >= 0, a number or (B,K,*S): weights of the inside and the outside.
         checkpoint_every: in training keep one map for each so many iterations and compute the
             rest again on the way back; the gradient is the same. 0 keeps everything.
@@ -114,18 +116,18 @@ def evolve(
     size = checkpoint_every if checkpoint_every and torch.is_grad_enabled() else iterations
 
     def move(phi: Tensor, first: int, last: int) -> Tensor:
-        for done in range(first + 1, last + 1):
+        for number in range(first + 1, last + 1):
             phi = phi + step(phi, means, lattice, evolution, lambda1=lambda1, lambda2=lambda2)
-            if evolution.reinit_every and done % evolution.reinit_every == 0:
+            if evolution.reinit_every and number % evolution.reinit_every == 0:
                 phi = restore_distance(phi, lattice.steps, times=evolution.reinit_steps, eta=evolution.eta)
             if on_iteration is not None and not checkpointed:
-                on_iteration(done, phi.detach() * lattice.unit_mm)
+                on_iteration(number, phi.detach() * lattice.unit_mm)
         return phi
 
     checkpointed = size < iterations
     phi = phi / lattice.unit_mm
-    for first in range(0, iterations, max(size, 1)):
-        last = min(first + size, iterations)
+    for first in range(done, done + iterations, max(size, 1)):
+        last = min(first + size, done + iterations)
         if not checkpointed:
             phi = move(phi, first, last)
             continue

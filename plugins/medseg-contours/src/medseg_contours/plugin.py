@@ -117,7 +117,7 @@ def medseg_losses() -> Iterator[Loss]:
 
 @hookimpl
 def medseg_steps() -> Iterator[Step]:
-    """The contour on any mask."""
+    """The contour on any mask, and first contours from drawings."""
     yield Step(
         name="tdac",
         factory="medseg_contours.choices:make_step",
@@ -125,6 +125,19 @@ def medseg_steps() -> Iterator[Step]:
         needs_image=True,
         summary="Moves the border of each label to where the image changes",
         reference="Hatamizadeh, Sengupta, Terzopoulos 2020, arXiv:2007.11691; nothing is learned here",
+    )
+    yield Step(
+        name="fill-scribbles",
+        factory="medseg_contours.choices:make_fill_scribbles",
+        stage="post",
+        summary="Strokes, one label of them outside, become a first contour",
+    )
+    yield Step(
+        name="fill-outlines",
+        factory="medseg_contours.choices:make_fill_outlines",
+        stage="post",
+        summary="Outlines drawn in some slices become a first contour",
+        reference="Raya & Udupa 1990, doi:10.1109/42.52980",
     )
 
 

@@ -1,34 +1,42 @@
 """A contour brings a mask to the border that the image shows: from any mask, drawing or probability map."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
+from torch import Tensor
 
 from medseg.errors import ContractError, OptionError
 from medseg.volume import Volume, smallest_integer_type
-from medseg_contours.distance import signed_distance
+from medseg_contours.differences import lattice_of
+from medseg_contours.distance import restore_distance, signed_distance
 from medseg_contours.evolution import Evolution, evolve
 from medseg_contours.regions import Region, standardise
 from medseg_contours.tdac import weights_of_probability
 
 OnIteration = Callable[[int, Volume], None]
 Appearance = Literal["likeness", "intensity"]
+SMOOTHING = 20  # sub-steps; each makes a distance of 0.3 voxels more
 CORE_MM = 10.0  # deeper than a mask is usually wrong
 Box = tuple[slice, ...]
 
 
-@dataclass(frozen=True, eq=False)
-class _Start:
-    """Where the contours begin: labels (K,), phi (K,*S) in mm, and the probability if it is known."""
+@dataclass(eq=False)
+class _Front:
+    """One label's contour as it moves, in a box of its own; lengths are in smallest voxel sides."""
 
-    labels: tuple[int, ...]
-    phi: NDArray[np.float32]
-    probability: NDArray[np.float32] | None
+    label: int
+    box: Box
+    phi: Tensor  # (1,1,*S)
+    first: Tensor
+    image: Tensor
+    lambda1: Tensor | float
+    lambda2: Tensor | float
+    evolution: Evolution
 
 
 def refine(
@@ -79,85 +87,173 @@ def refine(
         ContractError: the two volumes do not lie on one grid, or ``initial`` is an image beyond [0, 1].
         OptionError: a number out of range.
     """
-    if iterations < 0 or every < 1 or reach_mm < 0 or pool < 0:
-        raise OptionError(
-            "refine wants iterations >= 0, every >= 1, reach_mm >= 0 and pool >= 0; got "
-            f"{iterations}, {every}, {reach_mm} and {pool}"
-        )
-    if not image.grid.matches(initial.grid):
-        raise ContractError(
-            f"the image has {image.grid!r}, the mask to refine {initial.grid!r}: resample one onto the other"
-        )
-    inside = _inside(initial)
-    if not inside.any():
-        return replace(initial, array=np.zeros(initial.shape, np.uint8), kind="labels")
-    # Beyond the box nothing can move: a contour gets half a voxel further with each iteration.
-    travel_mm = min(iterations * min(initial.spacing_mm) / 2, reach_mm or np.inf)
-    box = _box(inside, initial.spacing_mm, travel_mm + 2 * window_mm)
-    start = _start(initial, box, trust=trust)
-    evolution = Evolution(
+    settings = _Settings(
+        iterations=iterations,
         mu=mu,
         nu=nu,
         hold=hold,
         region=region,
         window_mm=window_mm,
-        pool_mm=tuple(pool * r for r in _radii_mm(start.phi, initial.voxel_ml)) if pool else 0.0,
+        pool=pool,
+        appearance=appearance,
+        trust=trust,
+        reach_mm=reach_mm,
+        device=device,
     )
-    # Each label is a sample of a batch, for each has an image of its own to compare.
-    values = torch.from_numpy(_seen(image.array[box], start.phi, appearance))[:, None].to(device)
-    first = torch.from_numpy(start.phi)[:, None].to(device)
-    lambda1: torch.Tensor | float = 1.0
-    lambda2: torch.Tensor | float = 1.0
-    if start.probability is not None:
-        lambda1, lambda2 = weights_of_probability(torch.from_numpy(start.probability)[:, None].to(device))
-
-    def labelled(phi: torch.Tensor) -> Volume:
-        if reach_mm:
-            phi = torch.where(first.abs() > reach_mm, first, phi)
-        return _labels(phi[:, 0].cpu().numpy(), start.labels, box, initial)
-
-    def report(done: int, phi: torch.Tensor) -> None:
-        if on_iteration is not None and (done % every == 0 or done == iterations):
-            on_iteration(done, labelled(phi))
-
-    with torch.inference_mode():
-        phi = evolve(
-            first,
-            standardise(values),
-            torch.tensor(initial.spacing_mm),
-            evolution=evolution,
-            iterations=iterations,
-            lambda1=lambda1,
-            lambda2=lambda2,
-            on_iteration=report if on_iteration is not None else None,
-        )
-    return labelled(phi)
+    if every < 1:
+        raise OptionError(f"refine wants every >= 1; got {every}")
+    fronts = _fronts(image, initial, settings)
+    for done in _move(fronts, initial.spacing_mm, settings, every=every if on_iteration else iterations):
+        if on_iteration:
+            on_iteration(done, _labels(fronts, initial, settings))
+    return _labels(fronts, initial, settings)
 
 
-def start_from_scribbles(scribbles: Volume, *, background: int) -> Volume:
-    """A first contour from strokes: each voxel gets the label of the nearest one.
+def refine_distance(image: Volume, initial: Volume, **options: Any) -> Volume:
+    """As ``refine``, with the contour itself instead of the voxels inside it.
+
+    Where two contours of one object on two grids are compared, distances are resampled and then cut at 0:
+    a mask of the coarser grid would lose more than the two differ.
 
     Args:
-        scribbles: a label map; 0 where nothing was drawn.
-        background: the label of strokes that mark the outside.
+        image, initial: see ``refine``.
+        **options: those of ``refine`` but for the callback.
 
     Returns:
-        A label map to refine, on the same grid.
+        An image in mm, above 0 inside any label: a distance near the contour, far from it a bound.
 
     Raises:
-        ContractError: an image, or strokes of fewer than two labels.
+        ContractError, OptionError: see ``refine``.
     """
-    drawn = set(np.unique(scribbles.array).tolist()) - {0}
-    if scribbles.kind != "labels" or background not in drawn or len(drawn) < 2:
+    settings = _Settings(**options)
+    fronts = _fronts(image, initial, settings)
+    for _ in _move(fronts, initial.spacing_mm, settings, every=settings.iterations):
+        pass
+    unit = min(initial.spacing_mm)
+    far = -float(np.linalg.norm(np.multiply(initial.shape, initial.spacing_mm)))
+    deepest = np.full(initial.shape, far, np.float32)
+    steps = lattice_of(torch.tensor(initial.spacing_mm), torch.zeros(1, 1, 1, 1, 1)).steps
+    for front in fronts:
+        # The image's pull leaves phi steep at the front: a distance is what may be interpolated.
+        front.phi = restore_distance(front.phi, [h.to(front.phi) for h in steps], times=SMOOTHING)
+        phi = _ended(front, settings, unit) * unit
+        deepest[front.box] = np.maximum(deepest[front.box], phi)
+    return replace(initial, array=deepest, kind="image", unit="mm")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Settings:
+    """What ``refine`` takes."""
+
+    iterations: int = 20
+    mu: float = 1.0
+    nu: float = 0.3
+    hold: float = 0.6
+    region: Region = "global"
+    window_mm: float = 12.0
+    pool: float = 0.2
+    appearance: Appearance = "likeness"
+    trust: bool = False
+    reach_mm: float = 0.0
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.iterations < 0 or self.reach_mm < 0 or self.pool < 0:
+            raise OptionError(
+                "refine wants iterations >= 0, reach_mm >= 0 and pool >= 0; got "
+                f"{self.iterations}, {self.reach_mm} and {self.pool}"
+            )
+
+
+def _fronts(image: Volume, initial: Volume, settings: _Settings) -> list[_Front]:
+    """A contour for each label, each in the box beyond which nothing can move."""
+    if not image.grid.matches(initial.grid):
         raise ContractError(
-            f"scribbles are a label map with strokes outside (label {background}) and inside; got "
-            f"{scribbles.kind} with the labels {sorted(drawn)[:10]}"
+            f"the image has {image.grid!r}, the mask to refine {initial.grid!r}: resample one onto the other"
         )
-    nearest = ndimage.distance_transform_edt(
-        scribbles.array == 0, sampling=scribbles.spacing_mm, return_distances=False, return_indices=True
-    )
-    labels = scribbles.array[tuple(nearest)]
-    return scribbles.with_array(np.where(labels == background, 0, labels).astype(labels.dtype))
+    inside = _inside(initial)
+    unit = min(initial.spacing_mm)
+    travel_mm = min(settings.iterations * unit / 2, settings.reach_mm or np.inf)
+    labels = np.unique(initial.array[inside]) if initial.kind == "labels" else ([1] if inside.any() else [])
+    fronts = []
+    for label in labels:
+        whole = initial.array == label if initial.kind == "labels" else inside
+        box = _box(whole, initial.spacing_mm, travel_mm + 2 * settings.window_mm)
+        mask = whole[box]
+        depth = signed_distance(mask, initial.spacing_mm)
+        lambda1: Tensor | float = 1.0
+        lambda2: Tensor | float = 1.0
+        if settings.trust:
+            soft = (
+                initial.array[box].astype(np.float32) if initial.kind == "image" else _blurred(mask, initial)
+            )
+            lambda1, lambda2 = weights_of_probability(torch.from_numpy(soft)[None, None].to(settings.device))
+        seen = torch.from_numpy(_seen(image.array[box], depth, settings.appearance))[None, None]
+        phi = torch.from_numpy(depth / unit)[None, None].to(settings.device)
+        radius_mm = float(np.cbrt(3 * mask.sum() * initial.voxel_ml * 1000 / (4 * np.pi)))
+        fronts.append(
+            _Front(
+                label=int(label),
+                box=box,
+                phi=phi,
+                first=phi,
+                image=standardise(seen.to(settings.device)),
+                lambda1=lambda1,
+                lambda2=lambda2,
+                evolution=Evolution(
+                    mu=settings.mu,
+                    nu=settings.nu,
+                    hold=settings.hold,
+                    region=settings.region,
+                    window_mm=settings.window_mm / unit,
+                    pool_mm=settings.pool * radius_mm / unit,
+                ),
+            )
+        )
+    return fronts
+
+
+def _move(
+    fronts: Sequence[_Front], spacing_mm: Sequence[float], settings: _Settings, *, every: int
+) -> Iterator[int]:
+    """Move all fronts, some iterations at a time; yields how many are done."""
+    steps = torch.tensor(spacing_mm) / min(spacing_mm)
+    for begin in range(0, settings.iterations, max(every, 1)):
+        end = min(begin + every, settings.iterations)
+        for front in fronts:
+            with torch.inference_mode():
+                front.phi = evolve(
+                    front.phi,
+                    front.image,
+                    steps,
+                    evolution=front.evolution,
+                    iterations=end - begin,
+                    done=begin,
+                    lambda1=front.lambda1,
+                    lambda2=front.lambda2,
+                )
+        yield end
+
+
+def _labels(fronts: Sequence[_Front], initial: Volume, settings: _Settings) -> Volume:
+    kind = initial.array.dtype if initial.kind == "labels" else smallest_integer_type(1)
+    result = np.zeros(initial.shape, kind)
+    deepest = np.zeros(initial.shape, np.float32)
+    for front in fronts:
+        phi = _ended(front, settings, min(initial.spacing_mm))
+        mine = phi > deepest[front.box]
+        result[front.box][mine] = front.label
+        deepest[front.box][mine] = phi[mine]
+    return replace(initial, array=result, kind="labels")
+
+
+def _ended(front: _Front, settings: _Settings, unit: float) -> NDArray[np.float32]:
+    """Phi (*S) in units, as it was first beyond the reach."""
+    phi = front.phi
+    if settings.reach_mm:
+        phi = torch.where(front.first.abs() * unit > settings.reach_mm, front.first, phi)
+    array: NDArray[np.float32] = phi[0, 0].cpu().numpy()
+    return array
 
 
 def _inside(initial: Volume) -> NDArray[np.bool_]:
@@ -181,45 +277,25 @@ def _box(inside: NDArray[np.bool_], spacing_mm: Sequence[float], margin_mm: floa
     )
 
 
-def _start(initial: Volume, box: Box, *, trust: bool) -> _Start:
-    array = initial.array[box]
-    if initial.kind == "labels":
-        labels = tuple(int(v) for v in np.unique(array) if v)
-        masks = [array == label for label in labels]
-        soft = [ndimage.gaussian_filter(m.astype(np.float32), 1.5) for m in masks] if trust else []
-    else:
-        labels, masks = (1,), [array > 0.5]
-        soft = [array.astype(np.float32)] if trust else []
-    phi = np.stack([signed_distance(mask, initial.spacing_mm) for mask in masks])
-    return _Start(labels, phi, np.stack(soft) if trust else None)
-
-
-def _radii_mm(phi: NDArray[np.float32], voxel_ml: float) -> list[float]:
-    """Of balls as large as the insides of phi (K,*S)."""
-    volumes = (phi > 0).sum(axis=tuple(range(1, phi.ndim))) * voxel_ml * 1000
-    return [float(r) for r in np.cbrt(3 * volumes / (4 * np.pi))]
+def _blurred(mask: NDArray[np.bool_], initial: Volume) -> NDArray[np.float32]:
+    """A probability for a mask that has none: blurred by one and a half of the smallest voxel sides."""
+    sigma = [1.5 * min(initial.spacing_mm) / h for h in initial.spacing_mm]
+    blurred: NDArray[np.float32] = ndimage.gaussian_filter(mask.astype(np.float32), sigma)
+    return blurred
 
 
 def _seen(
-    values: NDArray[np.generic], phi: NDArray[np.float32], appearance: Appearance
+    values: NDArray[np.generic], depth: NDArray[np.float32], appearance: Appearance
 ) -> NDArray[np.float32]:
-    """What each contour looks at, (K,*S): the values, or a Gaussian around the median of its core."""
+    """What a contour looks at, (*S): the values, or a Gaussian around the median of its core."""
     plain = values.astype(np.float32)
     if appearance == "intensity":
-        return np.broadcast_to(plain, phi.shape).copy()
-    maps = []
-    for depth in phi:
-        core = plain[depth >= min(CORE_MM, float(depth.max()) / 2)]
-        middle = np.median(core)
-        # 1.4826 MAD is a Gaussian's deviation; a flat core still allows for some noise.
-        deviation = max(1.4826 * float(np.median(np.abs(core - middle))), 0.1 * float(plain.std()), 1e-12)
-        maps.append(np.exp(-(((plain - middle) / (2 * deviation)) ** 2) / 2))
-    return np.stack(maps).astype(np.float32)
-
-
-def _labels(phi: NDArray[np.float32], labels: tuple[int, ...], box: Box, initial: Volume) -> Volume:
-    kind = initial.array.dtype if initial.kind == "labels" else smallest_integer_type(1)
-    result = np.zeros(initial.shape, kind)
-    values = np.array(labels, kind)
-    result[box] = np.where(phi.max(axis=0) > 0, values[phi.argmax(axis=0)], 0)
-    return replace(initial, array=result, kind="labels")
+        return plain
+    core = plain[depth >= min(CORE_MM, float(depth.max()) / 2)]
+    middle = np.median(core)
+    # 1.4826 MAD is a Gaussian's deviation; a flat core still allows for some noise.
+    deviation = max(1.4826 * float(np.median(np.abs(core - middle))), 0.1 * float(plain.std()), 1e-12)
+    likeness: NDArray[np.float32] = np.exp(-(((plain - middle) / (2 * deviation)) ** 2) / 2).astype(
+        np.float32
+    )
+    return likeness
