@@ -6,6 +6,7 @@ next one would guess what the first would not.
 """
 
 import itertools
+import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -55,13 +56,12 @@ def load(
     path = Path(path)
     registry = registry or default_registry()
     try:
-        path.stat()
+        _check_regular(path)
         found = registry.find("format", format) if format else _format_to_read(path, registry)
         isolate = _described(found).isolate and isolation.POSSIBLE
         if isolate:
-            isolation.prepare(
-                _described(found).factory
-            )  # it starts while the reader is imported here as well
+            # It starts while the reader is imported here as well.
+            isolation.prepare(_described(found).factory)
         read = registry.load(found)
         checked = check_options(read, options, owner=f"format {found.full_name}")
         volume: object
@@ -220,6 +220,7 @@ def list_contents(path: str | Path, *, registry: Registry | None = None) -> tupl
     """
     path = Path(path)
     registry = registry or default_registry()
+    _check_regular(path)
     found = _format_to_read(path, registry)
     target = _described(found).contents
     if not target:
@@ -228,6 +229,13 @@ def list_contents(path: str | Path, *, registry: Registry | None = None) -> tupl
         isolation.prepare(_described(found).factory)
         return isolation.list_isolated(target, path)
     return tuple(registry.load_string(found, target)(path))
+
+
+def _check_regular(path: Path) -> None:
+    """Refuse what never ends, or waits for somebody to write."""
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise VolumeError(f"{path.name} is a pipe, a socket or a device; wanted a file or a folder")
 
 
 def _described(found: Registered) -> Format:
@@ -240,9 +248,8 @@ def _format_to_read(path: Path, registry: Registry) -> Registered:
     if by_suffix:
         return by_suffix
     formats = registry.components("format")
-    able = [
-        f for f in formats if _described(f).folders or not path.is_dir()
-    ]  # the others are not even imported
+    # The others are not even imported.
+    able = [f for f in formats if _described(f).folders or not path.is_dir()]
     sniffers = [(f, _described(f).sniff) for f in able if _described(f).sniff]
     matches = [f for f, sniff in sniffers if registry.load_string(f, sniff)(path)]
     if matches:

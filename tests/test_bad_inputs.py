@@ -133,7 +133,7 @@ def test_segment_goes_through_all_and_writes_nothing_for_those_it_refuses(run, c
     outcomes = {outcome["case"]: outcome for outcome in json.loads(done.stdout)["cases"]}
     assert len(outcomes) == len(chosen)
     written = {path.name for path in (tmp_path / "out").iterdir()}
-    expected = set()
+    expected = {"medseg-journal.jsonl"}
     for case, outcome in zip(chosen, outcomes.values(), strict=True):
         if case.refusal and case.kind == "image":
             assert outcome["status"] == "refused", (case, outcome)

@@ -10,7 +10,7 @@ import medseg.atomic
 import medseg.formats
 from medseg.builtin import plugin as builtin
 from medseg.errors import AmbiguousNameError, OptionError, PluginError, VolumeError
-from medseg.formats import load, save
+from medseg.formats import list_contents, load, save
 from medseg.plugin import Format, hookimpl
 from medseg.registry import Registry
 from medseg.volume import Volume
@@ -38,7 +38,7 @@ def write_text(volume, path, *, digits: int = 3):
     path.write_text(f"digits={digits}")
 
 
-def offering(monkeypatch, *suffixes, read=read_zeros, sniff=None, write=None, name="block"):
+def offering(monkeypatch, *suffixes, read=read_zeros, sniff=None, write=None, folders=False, name="block"):
     """A plugin with one format whose code is in this module."""
     module = SimpleNamespace(__name__="formats_of_a_test", read=read, sniff=sniff, write=write)
     monkeypatch.setitem(sys.modules, f"formats_of_a_test_{id(module)}", module)
@@ -53,6 +53,7 @@ def offering(monkeypatch, *suffixes, read=read_zeros, sniff=None, write=None, na
             yield Format(
                 name=name,
                 factory=f"{where}:read",
+                folders=folders,
                 suffixes=suffixes,
                 sniff=f"{where}:sniff" if sniff else "",
                 write=f"{where}:write" if write else "",
@@ -135,7 +136,11 @@ def test_a_folder_is_refused_unless_a_format_reads_it(tmp_path, monkeypatch):
     (tmp_path / "case.nii").mkdir()
     with pytest.raises(VolumeError, match=r"case.nii is a folder that no installed format reads"):
         load(tmp_path / "case.nii", registry=Registry.of(builtin=builtin))
-    registry = Registry.of(builtin=builtin, series=offering(monkeypatch, ".dcm", sniff=sniff_all))
+    single = Registry.of(builtin=builtin, series=offering(monkeypatch, ".dcm", sniff=sniff_all))
+    with pytest.raises(VolumeError, match=r"case.nii is a folder that no installed format reads"):
+        load(tmp_path / "case.nii", registry=single)
+    series = offering(monkeypatch, ".dcm", sniff=sniff_all, folders=True)
+    registry = Registry.of(builtin=builtin, series=series)
     assert load(tmp_path / "case.nii", registry=registry).shape == (1, 1, 2)
 
 
@@ -210,3 +215,13 @@ def test_a_format_that_asks_for_it_is_read_in_a_child_process(tmp_path, monkeypa
 
     assert process_of_the_reader(isolate=False) == os.getpid()
     assert process_of_the_reader(isolate=True) != os.getpid()
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.dcm", "a.mha", "a"])
+def test_a_pipe_or_a_device_is_refused_at_once(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    for path in (tmp_path / name, tmp_path / "zero"):
+        for look in (load, list_contents):
+            with pytest.raises(VolumeError, match=f"{path.name} is a pipe, a socket or a device"):
+                look(path)

@@ -18,6 +18,7 @@ from medseg.errors import VolumeError
 
 _SIZES: dict[int, Any] = {348: Nifti1Header, 540: Nifti2Header}
 _MAGIC_AT = {348: 344, 540: 4}
+_LINE_ENDS = b"\r\n\x1a\n"  # of NIfTI-2's magic, as in that of PNG
 _SINGLE = (b"n+1", b"n+2")
 _PAIRED = (b"ni1", b"ni2")
 _READABLE = {
@@ -198,6 +199,11 @@ def _recognise(start: bytes) -> tuple[int, str]:
         if size not in _SIZES:
             continue
         if _magic(start, size) in _SINGLE + _PAIRED:
+            if size == 540 and start[8:12] != _LINE_ENDS:
+                raise VolumeError(
+                    "the line ends in its magic were changed, as by a transfer as text, and the voxels may "
+                    "be as well; copy or download it again, as binary"
+                )
             return size, order
         if size == 348 and len(start) >= 348:
             raise VolumeError(

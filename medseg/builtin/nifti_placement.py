@@ -7,6 +7,7 @@ which is right.
 Reference: NIfTI-1 header file, section "3D image (volume) orientation and location in space".
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -97,6 +98,9 @@ def qform_affine(fields: Any) -> Affine:
     pixdim = fields["pixdim"][1:4].astype(np.float64)
     if not (np.isfinite(pixdim) & (pixdim > 0)).all():
         raise VolumeError(f"pixdim is {_numbers(pixdim)}; the qform wants three sizes greater than 0")
+    qfac = float(fields["pixdim"][0])
+    if not math.isfinite(qfac):
+        raise VolumeError(f"pixdim[0] (qfac), which says where the slices go, is {qfac:g}; wanted 1 or -1")
     try:
         quaternion = fields.get_qform_quaternion()
     except ValueError:
@@ -106,7 +110,7 @@ def qform_affine(fields: Any) -> Affine:
         raise VolumeError(f"the qform's quaternion is {found}; wanted three numbers of length at most 1")
     affine: Affine = np.eye(4)
     affine[:3, :3] = quat2mat(quaternion) * pixdim  # type: ignore[no-untyped-call]  # nibabel's has no types
-    if float(fields["pixdim"][0]) < 0:  # qfac; 0 stands for 1
+    if qfac < 0:  # 0 stands for 1
         affine[:3, 2] *= -1
     affine[:3, 3] = [float(fields[f"qoffset_{axis}"]) for axis in "xyz"]
     return affine

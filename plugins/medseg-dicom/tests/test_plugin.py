@@ -33,7 +33,7 @@ def test_permissions_are_options_of_the_reader(registry, make_series):
     assert load(folder, registry=registry, gaps="resample", series="1", threads="1").shape == (20, 16, 8)
     with pytest.raises(OptionError, match=r"option gaps is 'guess', wanted ''\|'resample'"):
         load(folder, registry=registry, gaps="guess")
-    assert list(options_of(read)) == ["series", "timepoint", "gaps", "tilt", "units", "threads"]
+    assert list(options_of(read)) == ["series", "timepoint", "gaps", "tilt", "single", "units", "threads"]
 
 
 def test_the_core_lists_the_series_of_a_path(registry, bad):

@@ -175,3 +175,20 @@ def test_a_volume_that_does_not_fit_into_memory_is_the_machines_fault(nifti_file
     monkeypatch.setattr("medseg.builtin.nifti.np.empty", full)
     with pytest.raises(ResourceError, match=r"^a\.nii: its voxels need .* GiB of memory"):
         read(path)
+
+
+@pytest.mark.parametrize("qfac", [np.nan, np.inf])
+def test_a_side_that_is_no_number_is_refused(nifti_file, ramp, qfac):
+    path = nifti_file("a.nii", ramp, pixdim=[qfac, 1.5, 1.25, 3, 0, 0, 0, 0], sform_code=0)
+    with pytest.raises(VolumeError, match=r"pixdim\[0\] \(qfac\), .* is (nan|inf); wanted 1 or -1"):
+        read(path)
+
+
+@pytest.mark.parametrize(("old", "new"), [(b"\r\n\x1a\n", b"\n\x1a\n\n"), (b"\r\n", b"\n\n")])
+def test_nifti_2_that_was_transferred_as_text_is_refused(nifti_file, ramp, old, new):
+    path = nifti_file("a.nii", ramp, image=nib.Nifti2Image)
+    assert read(path).shape == ramp.shape
+    content = path.read_bytes()
+    path.write_bytes(content[:8] + content[8:12].replace(old, new) + content[12:])
+    with pytest.raises(VolumeError, match="line ends in its magic were changed"):
+        read(path)
