@@ -64,7 +64,6 @@ RVD, CENTROID = RelativeVolumeDifference(), CentroidDistance()
         (nsd(1), 1),
         (nsd(1, "mean-directed"), 1),
     ],
-    ids=str,
 )
 def test_square_in_a_larger_shape(value, metric, expected):
     assert value(metric, SQ, OV) == exactly(expected)
@@ -88,7 +87,6 @@ def test_the_same_swapped(value):
         (nsd(1), 0.9375),
         (nsd(1, "mean-directed"), 0.95),
     ],
-    ids=str,
 )
 def test_complement(value, metric, expected):
     assert value(metric, 1 - NO, NO) == exactly(expected)
@@ -103,7 +101,6 @@ def test_complement(value, metric, expected):
         (assd("mean-directed"), 21),
         (assd("pooled"), 21.25),
     ],
-    ids=str,
 )
 def test_complement_with_pixels_of_20_mm(value, metric, expected):
     assert value(metric, 1 - NO, NO, (20, 20)) == exactly(expected)
@@ -120,7 +117,6 @@ def test_complement_with_pixels_of_20_mm(value, metric, expected):
         (assd("mean-directed"), 1.2768, 4),
         (assd("pooled"), 1.4396, 4),
     ],
-    ids=str,
 )
 def test_two_corners(value, metric, expected, digits):
     assert value(metric, LR, LP) == exactly(expected, digits)
@@ -137,7 +133,6 @@ def test_two_corners(value, metric, expected, digits):
         (nsd(0.5), 0.5),
         (CENTROID, 1),
     ],
-    ids=str,
 )
 def test_two_stripes(value, metric, expected):
     assert value(metric, P2, P1) == exactly(expected)

@@ -46,7 +46,6 @@ TO_PREDICTED, TO_TRUTH = "truth-to-predicted", "predicted-to-truth"
         (s.SurfaceDice(convention="mean-directed"), 0, 0, NAN),
         (Dice(), 0, 0, NAN),
     ],
-    ids=str,
 )
 def test_raw_values(pair_of, metric, false_alarm, missed, both_empty):
     expected = {"false alarm": false_alarm, "missed": missed, "both empty": both_empty}
