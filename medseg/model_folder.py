@@ -13,8 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import platformdirs
-
 from medseg.atomic import write_together
 from medseg.description import from_json, to_json
 from medseg.errors import ContractError, ResourceError, WeightsError
@@ -31,8 +29,11 @@ VERSION = 1
 
 def models_folder() -> Path:
     """Where the user's own models are kept, each in a folder; ``MEDSEG_HOME`` moves it."""
-    home = os.environ.get("MEDSEG_HOME")
-    return (Path(home) if home else Path(platformdirs.user_data_dir("medseg"))) / "models"
+    if home := os.environ.get("MEDSEG_HOME"):
+        return Path(home) / "models"
+    import platformdirs  # not at the top: the registry imports this module, and needs pluggy alone
+
+    return Path(platformdirs.user_data_dir("medseg")) / "models"
 
 
 def is_model_folder(path: Path) -> bool:

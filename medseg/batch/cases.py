@@ -66,6 +66,7 @@ def find_cases(
     *,
     channels: Sequence[str] = (),
     beside: Sequence[str] = (".json",),
+    whole_folders: bool = False,
     registry: Registry | None = None,
 ) -> list[Case]:
     """Turn inputs into cases with a name and a target each.
@@ -76,6 +77,7 @@ def find_cases(
         channels: the model's. If there are several, inputs become the channels of a case by their
             names; see ``group_channels``.
         beside: suffixes of the files that come with each label map.
+        whole_folders: a folder of several series is one case, because a permission chooses among them.
         registry: whose formats say what is readable.
 
     Raises:
@@ -89,7 +91,11 @@ def find_cases(
         entries = _grouped(found, channels, suffixes)
         alone = len(inputs) == len(entries) == 1
     else:
-        entries = [entry for root, source in found for entry in _series(root, source, suffixes, registry)]
+        entries = [
+            entry
+            for root, source in found
+            for entry in _series(root, source, suffixes, registry, whole_folders=whole_folders)
+        ]
         alone = len(entries) == 1 and found[0][0] == found[0][1]
     entries += listed
     if not entries:
@@ -183,11 +189,13 @@ def _grouped(
     ]
 
 
-def _series(root: Path, source: Path, suffixes: Sequence[str], registry: Registry) -> list[Entry]:
+def _series(
+    root: Path, source: Path, suffixes: Sequence[str], registry: Registry, *, whole_folders: bool
+) -> list[Entry]:
     """A source as a case; a folder of several series, found in another folder, as one for each."""
     name = _case_name(root, source, suffixes)
     contents: tuple[Content, ...] = ()
-    if source.is_dir() and source != root:
+    if source.is_dir() and source != root and not whole_folders:
         try:
             contents = list_contents(source, registry=registry)
         except VolumeError as error:

@@ -48,7 +48,13 @@ def _out_and_options(outs: tuple[str, ...]) -> tuple[Path, dict[str, str]]:
 
 
 def _cases(
-    inputs: Sequence[Path], channel_pairs: Sequence[str], model: str, out: Path, beside: Sequence[str]
+    inputs: Sequence[Path],
+    channel_pairs: Sequence[str],
+    model: str,
+    out: Path,
+    *,
+    beside: Sequence[str],
+    whole_folders: bool,
 ) -> "list[Case]":
     """The cases of a model: from files and folders, or the one whose channels were named."""
     from medseg.batch.cases import case_of_channels, find_cases
@@ -57,7 +63,7 @@ def _cases(
 
     channels = channels_of(model)
     if not channel_pairs:
-        return find_cases(inputs, out, channels=channels, beside=beside)
+        return find_cases(inputs, out, channels=channels, beside=beside, whole_folders=whole_folders)
     given = []
     for pair in channel_pairs:
         name, equals, path = pair.partition("=")
@@ -178,8 +184,8 @@ def segment(
 
     maps = map_names(labels_of(model)) if probabilities else ()
     beside = suffixes_beside(find_exports(exports), picture=picture, maps=maps)
-    cases = _cases(inputs, channel_pairs, model, out, beside)
     read_options = parse_pairs(allow, flag="--allow")
+    cases = _cases(inputs, channel_pairs, model, out, beside=beside, whole_folders="series" in read_options)
     check_permissions([source for case in cases for source in case.sources], read_options)
     job = {
         "model": model,
