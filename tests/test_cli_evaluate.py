@@ -48,6 +48,8 @@ def test_folders_of_two_models_with_all_files(run, folders):
         "scores.csv",
         "scores.parquet",
         "summary.csv",
+        "typical.png",
+        "typical1.png",
     }
     assert "Models on the same cases" in done.stdout
     again = run(folders / "a", folders / "truth", "-o", folders / "out")

@@ -8,7 +8,7 @@ import click
 
 import medseg
 from medseg.cli.demo import bench, demo
-from medseg.cli.evaluate import evaluate
+from medseg.cli.evaluate import evaluate, leaderboard
 from medseg.cli.plugins import doctor, models, plugin, ui
 from medseg.cli.segment import segment
 from medseg.cli.status import Commands
@@ -21,5 +21,18 @@ def main() -> None:
     """Medical and 3-D image segmentation; models are plugins. Research only, not for clinical use."""
 
 
-for command in (segment, evaluate, demo, bench, info, convert, deidentify, models, plugin, doctor, ui):
+for command in (
+    segment,
+    evaluate,
+    leaderboard,
+    demo,
+    bench,
+    info,
+    convert,
+    deidentify,
+    models,
+    plugin,
+    doctor,
+    ui,
+):
     main.add_command(command)

@@ -139,12 +139,41 @@ def evaluate(
                 click.echo(f"UNMATCHED {f'{model}: ' if model else ''}{case}: there is no {side}", err=True)
     show_study(study, wide_console(to_stderr=json_))
     if out is not None:
-        from medseg.evaluation.report_page import make_page  # draws, which is slow to import
+        # It draws, which is slow to import.
+        from medseg.evaluation.report_page import make_page, typical_pictures
 
-        for path in write_study(
-            study, out, page=lambda: make_page(study, images=images), overwrite=overwrite
-        ):
+        written = write_study(
+            study,
+            out,
+            page=lambda: make_page(study, images=images),
+            pictures=typical_pictures(study, images=images),
+            overwrite=overwrite,
+        )
+        for path in written:
             click.echo(f"wrote {path}", err=json_)
     if json_:
         print_json(to_document(study))
     sys.exit(0 if study.complete else REFUSED)
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=EXISTING, metavar="RUN...")
+@click.option("-o", "--out", type=FILE, help="Also write the board as one HTML page, with pictures.")
+@as_json
+def leaderboard(runs: tuple[Path, ...], out: Path | None, *, json_: bool) -> None:
+    """Put runs side by side: accuracy, picture, time and memory. A RUN is a folder from evaluate -o.
+
+    Time and memory are those that medseg segment recorded beside the predictions.
+    """
+    from medseg.atomic import write_bytes_whole
+    from medseg.evaluation.leaderboard import board_json, rank
+    from medseg.evaluation.leaderboard_page import make_board_page, show_board
+    from medseg.evaluation.tables import wide_console
+
+    board = rank(runs)
+    show_board(board, wide_console(to_stderr=json_))
+    if out is not None:
+        write_bytes_whole(out, make_board_page(board).encode())
+        click.echo(f"wrote {out}", err=json_)
+    if json_:
+        print_json(board_json(board))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,15 @@ SCHEMA = "medseg-evaluation/1"
 SCHEMA_FILE = Path(__file__).with_name("evaluation.schema.json")
 
 
-def to_document(study: Study, *, worst: int = 10) -> dict[str, Any]:
+def to_document(
+    study: Study, *, worst: int = 10, pictures: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Everything that was found, as JSON can hold it: NaN is null, and infinity the string ``inf``.
 
     Args:
         study: what was found.
         worst: how many of the worst cases of each metric to list.
+        pictures: name of a file beside the document by model: a case of median accuracy.
     """
     settings = dataclasses.asdict(study.settings)
     for key in ("labels", "predicted_labels"):
@@ -42,6 +46,7 @@ def to_document(study: Study, *, worst: int = 10) -> dict[str, Any]:
             "predictions": {model: list(names) for model, names in study.unmatched_predictions.items()},
             "truths": {model: list(names) for model, names in study.unmatched_truths.items()},
         },
+        "pictures": dict(pictures or {}),
         "summary": [dataclasses.asdict(summary) for summary in study.summaries],
         "comparisons": [dataclasses.asdict(comparison) for comparison in study.comparisons],
         "subgroups": [

@@ -5,7 +5,7 @@ import dataclasses
 import io
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,12 @@ DOCUMENT = "evaluation.json"
 
 
 def write_study(
-    study: Study, folder: Path, *, page: Callable[[], str], overwrite: bool = False
+    study: Study,
+    folder: Path,
+    *,
+    page: Callable[[], str],
+    pictures: Mapping[str, bytes] | None = None,
+    overwrite: bool = False,
 ) -> list[Path]:
     """Write the files of an evaluation; the document is the last to appear.
 
@@ -32,6 +37,7 @@ def write_study(
         study: what was found.
         folder: made if it does not exist.
         page: makes the page for people.
+        pictures: PNG of a typical case of each model.
         overwrite: replace the files of an earlier evaluation.
 
     Returns:
@@ -55,7 +61,10 @@ def write_study(
         writers["lesions.csv"] = partial(_write_csv, study.lesions, Lesion)
     html = page()
     writers[REPORT] = lambda part: _write_text(html, part)
-    text = json.dumps(to_document(study), indent=1) + "\n"
+    named = {model: f"typical{n or ''}.png" for n, model in enumerate(pictures or {})}
+    for model, content in (pictures or {}).items():
+        writers[named[model]] = partial(_write_bytes, content)
+    text = json.dumps(to_document(study, pictures=named), indent=1) + "\n"
     writers[DOCUMENT] = lambda part: _write_text(text, part)
     check_free(folder, overwrite=overwrite)
     try:
@@ -94,6 +103,10 @@ def _write_parquet(study: Study, path: Path) -> None:
         study.scores.to_pandas().to_parquet(path, index=False)
     except ImportError as error:
         raise ResourceError(f"Parquet needs the package pyarrow: pip install pyarrow ({error})") from error
+
+
+def _write_bytes(content: bytes, path: Path) -> None:
+    path.write_bytes(content)
 
 
 def _write_text(text: str, path: Path) -> None:

@@ -37,6 +37,30 @@ class Drawing:
     problem: str = ""
 
 
+def draw_typical(study: Study, model: str, metric: str, *, images: Path | None = None) -> Figure | None:
+    """Draw the case of median accuracy of a model; None if there is none, or it cannot be drawn.
+
+    Args:
+        study: what was found.
+        model: whose.
+        metric: by which it is the median.
+        images: as in ``draw_worst``.
+    """
+    rows = [
+        r for r in study.worst(metric, count=len(study.scores)) if r.model == model and r.label is not None
+    ]
+    if not rows:
+        return None
+    score = rows[len(rows) // 2]
+    registry = default_registry()
+    (pair,) = [pair for pair in study.pairs if (pair.model, pair.case) == (model, score.case)]
+    try:
+        image = _images_by_case(images, study, registry).get(score.case)
+        return _draw(pair, score, study, image, registry)
+    except MedsegError:  # the run is no worse for a picture that it lacks
+        return None
+
+
 def draw_worst(study: Study, metric: str, *, images: Path | None = None) -> list[Drawing]:
     """Draw the worst cases of a metric, each case and label of a model once.
 

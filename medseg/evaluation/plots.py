@@ -137,10 +137,15 @@ def plot_models(study: Study, metric: str, first: str, second: str) -> str:
 
 def png(figure: Figure) -> str:
     """An ``img`` element that holds a figure."""
+    return f'<img alt="" src="data:image/png;base64,{base64.b64encode(png_bytes(figure)).decode()}">'
+
+
+def png_bytes(figure: Figure) -> bytes:
+    """A figure as PNG."""
     FigureCanvasAgg(figure)
     content = io.BytesIO()
     figure.savefig(content, format="png", metadata={"Software": None})
-    return f'<img alt="" src="data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}">'
+    return content.getvalue()
 
 
 def _svg(figure: Figure) -> str:

@@ -7,8 +7,8 @@ from html import escape
 from pathlib import Path
 
 import medseg
-from medseg.evaluation.gallery import PREDICTION, TRUTH, draw_worst
-from medseg.evaluation.plots import plot_bland_altman, plot_distributions, plot_models, png
+from medseg.evaluation.gallery import PREDICTION, TRUTH, draw_typical, draw_worst
+from medseg.evaluation.plots import plot_bland_altman, plot_distributions, plot_models, png, png_bytes
 from medseg.evaluation.scores import Score
 from medseg.evaluation.statistics import Summary
 from medseg.evaluation.study import Study
@@ -83,6 +83,15 @@ def make_page(study: Study, *, images: Path | None = None) -> str:
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>\n'
         f"<body><h1>Evaluation</h1>\n{body}\n<script>{_SORT}</script></body></html>\n"
     )
+
+
+def typical_pictures(study: Study, *, images: Path | None = None) -> dict[str, bytes]:
+    """PNG of a case of median accuracy of each model, by the first metric; of those that can be drawn."""
+    scored = [row for row in study.metrics if row.higher_is_better is not None and row.label is not None]
+    if not scored:
+        return {}
+    figures = {model: draw_typical(study, model, scored[0].metric, images=images) for model in study.models}
+    return {model: png_bytes(figure) for model, figure in figures.items() if figure}
 
 
 def _head(study: Study) -> str:
