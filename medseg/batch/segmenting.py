@@ -1,16 +1,19 @@
 """The job of ``medseg segment``: read a volume, segment it, write the label map and what comes with it."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from medseg.atomic import write_together
 from medseg.batch.cases import Case
 from medseg.batch.job import Report
+from medseg.errors import OptionError, ResourceError
 from medseg.formats import load, reader_options
 from medseg.inference.execution import Execution
+from medseg.inference.live import free_bytes
 from medseg.inference.memory import parse_bytes
 from medseg.plugin import Model
 from medseg.predict import load_model
@@ -58,15 +61,17 @@ class SegmentCases:
         cancel: CancelToken | None = None,
     ) -> None:
         self._exports = find_exports(exports)
+        self._load: Callable[[Execution], Predictor] | None = None
         if isinstance(execution, Mapping):
             limits = {name: execution.get(name) for name in _LIMITS}
             in_bytes = {n: parse_bytes(size) if isinstance(size, str) else size for n, size in limits.items()}
             execution = Execution(**{**execution, **in_bytes})
-        self._model = (
-            load_model(model, device=device, options=options, execution=execution, refine=refine)
-            if isinstance(model, str)
-            else model
-        )
+        if isinstance(model, str):
+            load = partial(load_model, model, device=device, options=options, refine=refine)
+            self._load = lambda execution: load(execution=execution)
+            self._execution = execution or Execution()
+            model = self._load(self._execution)
+        self._model = model
         self._picture = picture
         self._read_options = dict(read_options or {})
         self._force = force
@@ -94,13 +99,33 @@ class SegmentCases:
         volumes = [load(source, **o) for source, o in zip(case.sources, options, strict=True)]
         return volumes, options, time.perf_counter() - start
 
-    def work(self, case: Case, item: _Read, *, smaller: bool, progress: OnProgress | None) -> _Worked:  # noqa: ARG002  # a job is told
-        """Segment it."""
+    def work(self, case: Case, item: _Read, *, smaller: bool, progress: OnProgress | None) -> _Worked:  # noqa: ARG002  # a job is told the case
+        """Segment it; if ``smaller``, within half of the memory that is free, if it can be done in that."""
         volumes, options, seconds = item
-        result = self._model.segment(volumes, force=self._force, progress=progress, cancel=self._cancel)
+        segment = partial(self._segment, volumes, progress=progress)
+        result = segment(self._within_half() if smaller else self._model)
         stages = {**result.provenance["seconds"], "read": round(seconds, 3)}
         result = replace(result, provenance={**result.provenance, "seconds": stages})
         return result, volumes, options
+
+    def _segment(self, volumes: list[Volume], model: Predictor, progress: OnProgress | None) -> Segmentation:
+        try:
+            return model.segment(volumes, force=self._force, progress=progress, cancel=self._cancel)
+        except ResourceError:
+            if model is self._model:
+                raise
+            return self._segment(volumes, self._model, progress)  # it does not fit in half
+
+    def _within_half(self) -> Predictor:
+        """The model with a limit on memory, loaded for this case; as it is, where there is no such limit."""
+        free = free_bytes()
+        if self._load is None or free is None:
+            return self._model
+        limit = min(free // 2, self._execution.max_ram or free)
+        try:
+            return self._load(replace(self._execution, max_ram=limit))
+        except OptionError:  # a method without a network plans no memory
+            return self._model
 
     def write(self, case: Case, item: _Worked, folder: Path) -> Report:
         """Write the label map, its record, and what else was asked for."""
@@ -108,7 +133,7 @@ class SegmentCases:
         writers = result_writers(
             result,
             image=volumes[0],
-            record=None if self._times else without_measured(result.provenance),
+            record=None if self._times else _repeatable(result.provenance),
             source=case.sources[0],
             read_options=options[0],
             exports=self._exports,
@@ -126,8 +151,21 @@ class SegmentCases:
         ]
         return Report(
             result={"labels": labels, "warnings": list(result.warnings)},
-            measured=measured_in(result.provenance),
+            measured={
+                **measured_in(result.provenance),
+                "backend": result.provenance["execution"]["backend"],
+            },
         )
+
+
+def _repeatable(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """The record of a result, the same each time, whatever memory there was."""
+    record = without_measured(provenance)
+    execution = {name: value for name, value in record["execution"].items() if name not in _LIMITS}
+    backend = str(execution["backend"]).partition(": ")[
+        0
+    ]  # how fast it was when it was chosen is in the journal
+    return {**record, "execution": {**execution, "backend": backend}}
 
 
 def _decisive(described: Mapping[str, Any]) -> dict[str, Any]:

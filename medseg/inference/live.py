@@ -61,6 +61,16 @@ def watched(call: Callable[[], Result]) -> tuple[Result, int]:
     return result, most - before
 
 
+def free_bytes() -> int | None:
+    """What this machine could give a process now without swapping; None where the system does not tell."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    kilobytes = next((line.split()[1] for line in lines if line.startswith("MemAvailable:")), None)
+    return int(kilobytes) * 1024 if kilobytes else None
+
+
 def resident_bytes() -> int:
     """What this process holds now; 0 where the system does not tell."""
     try:
