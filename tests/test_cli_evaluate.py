@@ -44,6 +44,7 @@ def test_folders_of_two_models_with_all_files(run, folders):
         "comparisons.csv",
         "evaluation.json",
         "lesions.csv",
+        "medseg-journal.jsonl",
         "report.html",
         "scores.csv",
         "scores.parquet",

@@ -25,6 +25,7 @@ class Case:
         name: by which it is reported; unique in a batch.
         sources: what it reads: one path for each channel of a model, or a predicted and a true label map.
         files: what it writes, in the order in which the files appear; the last says that all are there.
+            None of a case whose result is what the journal says of it.
         options: of this case alone, JSON values: permissions for the reader, such as ``series``.
         problem: why it is refused before anything is read, such as a missing channel; empty if it is not.
     """

@@ -136,10 +136,11 @@ class Pipeline:
         try:
             report = self._job.write(case, item, self._folder)
         except OSError as error:
-            raise explain(case.target, error) from error
+            raise explain(case.target if case.files else self._folder, error) from error
         hashes = {path.name: sha256_of_files([self._folder / path.name]) for path in case.files}
         with self._publishing:
-            publish(self._folder, case.files)
+            if case.files:
+                publish(self._folder, case.files)
             self._send(
                 {
                     "done": order.number,

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ def run_batch(
     overwrite: bool = False,
     watch: Callable[[Supervisor], None] = lambda _: None,
     say: Callable[[str], None] = print,
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     """Run cases through a job in worker processes; the folder's journal remembers what is done.
 
     The same call again goes on where this one was cut off. Close the iterator to stop.

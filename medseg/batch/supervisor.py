@@ -361,7 +361,7 @@ class Supervisor:
     def _take_away_halves(self) -> None:
         """A worker that was killed while it moved files to their places left some without the last."""
         for case in self.cases:
-            if self._journal.owns(case.name) and not case.target.exists():
+            if case.files and self._journal.owns(case.name) and not case.target.exists():
                 for path in case.files:
                     path.unlink(missing_ok=True)
 

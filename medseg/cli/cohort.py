@@ -4,7 +4,7 @@ import contextlib
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -39,7 +39,7 @@ def cohort_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--workers",
             type=click.IntRange(min=1),
             metavar="N",
-            help="Processes for a cohort, each with the model loaded; by default one, or one for each GPU.",
+            help="Processes for a cohort, each with its own model; by default one, or one for each GPU.",
         ),
     ):
         command = option(command)
@@ -60,7 +60,7 @@ def timeout_of(text: str) -> float:
 
 
 def show_cohort(
-    run: Callable[..., "Iterator[Outcome]"], *, total: int, keep: bool
+    run: Callable[..., "Generator[Outcome, None, None]"], *, total: int, keep: bool
 ) -> "tuple[list[Outcome], int]":
     """Run a cohort with a table on a terminal, and say at the end what became of it.
 
@@ -77,7 +77,7 @@ def show_cohort(
     display = CohortDisplay(total, lines=lambda line: click.echo(line, err=keep))
     outcomes, status = [], 0
     # Closing the iterator stops the workers, whatever it is that ends this block.
-    with stopped_by_sigterm(), contextlib.closing(run(watch=display.watch, say=display.say)) as running:  # type: ignore[type-var]  # a generator
+    with stopped_by_sigterm(), contextlib.closing(run(watch=display.watch, say=display.say)) as running:
         try:
             with display.live():
                 for outcome in running:
@@ -86,7 +86,7 @@ def show_cohort(
                     if keep:
                         outcomes.append(outcome)
         except BaseException:
-            running.close()  # type: ignore[attr-defined]  # as above
+            running.close()
             if display.begun:
                 display.say(display.summary())
             raise

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from medseg.cli.cohort import cohort_options, stopped_by_sigterm, timeout_of
 from medseg.cli.document import as_json, print_json
 from medseg.cli.options import EXISTING, FILE
 from medseg.cli.status import REFUSED
@@ -60,7 +61,7 @@ from medseg.cli.status import REFUSED
     "--images", type=EXISTING, help="The images, by name as the truths: the report shows worst cases on them."
 )
 @click.option("--lesions", is_flag=True, help="Also a table of the single pieces: found, missed, false.")
-@click.option("--workers", default=1, show_default=True, help="Processes; each holds a case in memory.")
+@cohort_options
 @click.option("--overwrite", is_flag=True, help="Replace an earlier evaluation in OUT.")
 @as_json
 def evaluate(
@@ -81,7 +82,9 @@ def evaluate(
     attributes: Path | None,
     images: Path | None,
     lesions: bool,
-    workers: int,
+    workers: int | None,
+    ray: str,
+    case_timeout: str,
     overwrite: bool,
     json_: bool,
 ) -> None:
@@ -89,6 +92,8 @@ def evaluate(
 
     Several PREDICTED are several models, which are also compared with each other. What has no partner is
     listed, and the status is 1 then, as it is when a case is refused.
+
+    Of several cases OUT keeps a journal: the same command again goes on where the last one stopped.
     """
     from medseg.errors import OptionError
     from medseg.evaluation.case import Settings
@@ -103,6 +108,8 @@ def evaluate(
 
     if predicted_labels and not labels:
         raise OptionError("--predicted-labels needs --labels as well: names are matched with names")
+    if ray and out is None:
+        raise OptionError("--ray needs -o: a folder that every node of the cluster has")
     if out is not None:
         check_free(out, overwrite=overwrite)
     settings = Settings(
@@ -116,7 +123,7 @@ def evaluate(
         threshold=threshold,
         lesions=lesions,
     )
-    with case_progress() as on_case:
+    with stopped_by_sigterm(), case_progress() as on_case:
         study = run_study(
             name_models(predicted, names),
             truth,
@@ -125,6 +132,10 @@ def evaluate(
             attributes=read_attributes(attributes) if attributes else None,
             workers=workers,
             on_case=on_case,
+            folder=out,
+            overwrite=overwrite,
+            ray=ray,
+            timeout_s=timeout_of(case_timeout),
         )
     for refusal in study.refusals:
         case = f"{refusal.model}: {refusal.case}" if refusal.model else refusal.case

@@ -1,6 +1,7 @@
 """One case: read it, bring it onto one grid and one numbering, score it."""
 
 import dataclasses
+import functools
 import json
 import math
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from medseg.batch.journal import read_measured
 from medseg.comparison.metric import PairMetric
 from medseg.comparison.pair import Pair
 from medseg.errors import VolumeError
@@ -86,9 +88,30 @@ def score_files(pair: PairOfFiles, settings: Settings, *, registry: Registry) ->
     Raises:
         VolumeError: a file is refused, or the grids differ; the message begins with the file's name.
     """
+    volumes = read_files(pair, settings, registry=registry)
+    return score_read(pair, volumes, settings, registry=registry)
+
+
+def read_files(pair: PairOfFiles, settings: Settings, *, registry: Registry) -> tuple[Volume, Volume]:
+    """The prediction and the truth of a case.
+
+    Raises:
+        VolumeError: a file is refused.
+    """
     truth = load(pair.truth, kind="labels", registry=registry)
     kind: Kind = "image" if settings.probabilities else "labels"
-    predicted = load(pair.predicted, kind=kind, registry=registry)
+    return load(pair.predicted, kind=kind, registry=registry), truth
+
+
+def score_read(
+    pair: PairOfFiles, volumes: tuple[Volume, Volume], settings: Settings, *, registry: Registry
+) -> CaseResult:
+    """Score one case that was read.
+
+    Raises:
+        VolumeError: the grids differ; the message begins with the file's name.
+    """
+    predicted, truth = volumes
     try:
         result = score_volumes(
             predicted, truth, settings, registry=registry, case=pair.case, model=pair.model
@@ -156,16 +179,23 @@ def score_volumes(
 
 def read_origin(predicted: Path, registry: Registry) -> dict[str, Any]:
     """Time, memory and model of a prediction, if a record of ``medseg segment`` stands beside it."""
-    record = predicted.with_name(stem_of(predicted.name, known_suffixes(registry)) + ".json")
+    name = stem_of(predicted.name, known_suffixes(registry))
     try:
-        found = json.loads(record.read_text(encoding="utf-8"))
+        found = json.loads(predicted.with_name(name + ".json").read_text(encoding="utf-8"))
+        # A cohort's records say nothing of times, so that they are the same each time: its journal does.
+        measured = found if "seconds" in found else _measured_in(predicted.parent)[name]
         return {
-            "seconds": math.fsum(found["seconds"].values()),
-            "peak_memory_bytes": found["peak_memory_bytes"],
+            "seconds": math.fsum(measured["seconds"].values()),
+            "peak_memory_bytes": measured["peak_memory_bytes"],
             "model": found["model"],
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}  # another tool's prediction, or another kind of JSON: it says nothing of these
+
+
+@functools.lru_cache(maxsize=8)
+def _measured_in(folder: Path) -> dict[str, Mapping[str, Any]]:
+    return read_measured(folder)
 
 
 def _label_scores(

@@ -1,16 +1,22 @@
 """Many cases: scored one after the other or in several processes, and joined in one table."""
 
+import contextlib
 import dataclasses
 import math
-import multiprocessing
+import sys
+import tempfile
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from typing import Any
 
+from medseg.batch.job import Recipe
+from medseg.batch.run import run_batch
 from medseg.errors import ContractError, MedsegError, VolumeError
-from medseg.evaluation.case import CaseResult, Settings, score_files
+from medseg.evaluation.case import CaseResult, Settings, read_origin, score_files
+from medseg.evaluation.job import case_of, pair_of, result_of
 from medseg.evaluation.pairing import PairOfFiles
 from medseg.evaluation.scores import Score, Scores
 from medseg.registry import Registry, default_registry
@@ -33,27 +39,51 @@ class Refusal:
 
 
 def score_cohort(
-    pairs: Sequence[PairOfFiles], settings: Settings, *, workers: int = 1, registry: Registry | None = None
-) -> Iterator[CaseResult | Refusal]:
-    """Score cases in their order; one that is refused or fails does not stop the others.
+    pairs: Sequence[PairOfFiles],
+    settings: Settings,
+    *,
+    workers: int | None = 1,
+    folder: Path | None = None,
+    registry: Registry | None = None,
+    **batch: Any,
+) -> Generator[CaseResult | Refusal, None, None]:
+    """Score cases; one that is refused or fails does not stop the others. Close the iterator to stop.
 
     Args:
         pairs: from ``match_files``.
         settings: how.
-        workers: processes; each holds one case in memory.
-        registry: where to look metrics and formats up, with one worker; what is installed, if None.
+        workers: processes; each holds up to three cases in memory.
+        folder: with several cases, it keeps a journal there, and the same call again goes on from it.
+        registry: where to look metrics and formats up, in this process; what is installed, if None.
+        **batch: further settings of ``run_batch``.
 
     Raises:
         MedsegError, OSError, MemoryError, ImportError: what the next case would meet as well.
     """
-    if workers <= 1 or len(pairs) <= 1:
+    if len(pairs) <= 1 or ((workers or 1) <= 1 and folder is None):
         known = registry or default_registry()
         yield from (score_or_refuse(pair, settings, registry=known) for pair in pairs)
         return
-    # Not a fork: this process may have threads, those of a progress bar for one.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(pairs)), mp_context=context) as pool:
-        yield from pool.map(partial(score_or_refuse, settings=settings), pairs)
+    recipe = Recipe(
+        factory="medseg.evaluation.job:ScoreCases", options={"settings": dataclasses.asdict(settings)}
+    )
+    with contextlib.ExitStack() as stack:
+        if folder is None:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="medseg-")))
+        cases = [case_of(pair) for pair in pairs]
+        batch.setdefault("say", partial(print, file=sys.stderr))
+        running = stack.enter_context(
+            contextlib.closing(run_batch(cases, recipe, folder, workers=workers, **batch))
+        )
+        for outcome in running:
+            pair = pair_of(outcome.case)
+            if outcome.status == "done":
+                origin = read_origin(pair.predicted, default_registry())
+                yield dataclasses.replace(result_of(outcome.report), origin=origin)
+            else:
+                yield Refusal(
+                    case=pair.case, model=pair.model, reason=outcome.reason, traceback=outcome.traceback
+                )
 
 
 def score_or_refuse(
@@ -73,6 +103,14 @@ def score_or_refuse(
     except Exception as error:  # noqa: BLE001  # a fault in a plugin's metric ends its case, not the cohort
         reason = f"{type(error).__name__}: {error}"
         return Refusal(case=pair.case, model=pair.model, reason=reason, traceback=traceback.format_exc())
+
+
+def in_order(
+    results: Iterable[CaseResult | Refusal], pairs: Sequence[PairOfFiles]
+) -> list[CaseResult | Refusal]:
+    """Results in the order of their pairs, in which workers need not end."""
+    place = {(pair.model, pair.case): number for number, pair in enumerate(pairs)}
+    return sorted(results, key=lambda result: place[result.model, result.case])
 
 
 def join(results: Iterable[CaseResult | Refusal], settings: Settings) -> Scores:

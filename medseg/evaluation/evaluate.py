@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from medseg.errors import OptionError, VolumeError
 from medseg.evaluation.case import Settings, score_volumes
-from medseg.evaluation.cohort import join, score_cohort
+from medseg.evaluation.cohort import in_order, join, score_cohort
 from medseg.evaluation.empty import Empty, as_policy
 from medseg.evaluation.metrics import DEFAULT
 from medseg.evaluation.pairing import match_files
@@ -90,7 +90,7 @@ def evaluate(
         matched = match_files(Path(predicted), Path(truth), registry=registry, model=model)
         results = score_cohort(matched.pairs, settings, workers=workers, registry=registry)
         return dataclasses.replace(
-            join(results, settings),
+            join(in_order(results, matched.pairs), settings),
             unmatched_predictions=matched.unmatched_predictions,
             unmatched_truths=matched.unmatched_truths,
         )

@@ -1,5 +1,6 @@
 """One or several models against the truth: all that an evaluation finds, before it is shown or written."""
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +10,7 @@ from typing import Any
 
 from medseg.errors import OptionError
 from medseg.evaluation.case import CaseResult, Settings
-from medseg.evaluation.cohort import Refusal, join, score_cohort
+from medseg.evaluation.cohort import Refusal, in_order, join, score_cohort
 from medseg.evaluation.lesions import Lesion
 from medseg.evaluation.paired import Comparison, compare_models
 from medseg.evaluation.pairing import Matched, PairOfFiles, match_files
@@ -97,9 +98,10 @@ def run_study(
     *,
     strip: Sequence[str] = (),
     attributes: Mapping[str, Mapping[str, str]] | None = None,
-    workers: int = 1,
+    workers: int | None = 1,
     on_case: OnCase | None = None,
     registry: Registry | None = None,
+    **batch: Any,
 ) -> Study:
     """Score all cases of all models, and work out the statistics.
 
@@ -112,6 +114,7 @@ def run_study(
         workers: processes.
         on_case: called after each case.
         registry: where to look metrics and formats up; what is installed, if None.
+        **batch: ``folder`` for a journal, and further settings of ``score_cohort``.
 
     Raises:
         OptionError: nothing matches, or an option is wrong; nothing was read then.
@@ -121,11 +124,13 @@ def run_study(
     matched = match_models(predictions, truth, strip=strip, registry=registry)
     pairs = [pair for found in matched.values() for pair in found.pairs]
     results = []
-    for result in score_cohort(pairs, settings, workers=workers, registry=registry):
-        results.append(result)
-        if on_case:
-            on_case(len(results), len(pairs), result)
-    return describe(results, settings, matched, attributes)
+    scoring = score_cohort(pairs, settings, workers=workers, registry=registry, **batch)
+    with contextlib.closing(scoring):
+        for result in scoring:
+            results.append(result)
+            if on_case:
+                on_case(len(results), len(pairs), result)
+    return describe(in_order(results, pairs), settings, matched, attributes)
 
 
 def describe(
