@@ -249,9 +249,14 @@ class Panel(Component):
 
     Args:
         title: heading of the panel.
-        slot: where it appears.
+        slot: ``setup``: beside the choice of a model, if ``of`` is the model's architecture; what is
+            chosen are the network's options. ``result``: beside a result, if ``of`` is a step after the
+            network, which a button then applies.
         of: full name of the component whose options make the form.
-        asset: path inside the plugin's package of an ES module to draw with, if it has one.
+        asset: path inside the plugin's package of an ES module to draw with, if it has one. Its default
+            export is called with ``{data, parentElement, setStateValue}``, draws into ``parentElement``,
+            and says what is chosen by ``setStateValue("values", {name: value})``; ``data.options`` lists
+            ``name``, ``type``, ``value`` and ``choices``.
     """
 
     factory: str = field(default="", init=False)

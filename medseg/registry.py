@@ -9,12 +9,13 @@ import contextlib
 import difflib
 import functools
 import importlib
+import importlib.resources
 import os
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import ModuleType
 from typing import Any, Literal
 
@@ -51,7 +52,7 @@ class PluginRecord:
     """One row of ``medseg plugin list``.
 
     ``status`` is ``ok``; ``failed`` (it raised); ``incompatible`` (its API version);
-    or ``refused`` (its name is taken by another distribution).
+    or ``refused`` (its name is taken by another distribution). ``package`` holds its entry module.
     """
 
     name: str
@@ -61,6 +62,7 @@ class PluginRecord:
     reason: str = ""
     traceback: str = ""
     components: list[Registered] = field(default_factory=list)
+    package: str = ""
 
     def fail(self, status: Status, reason: str, error: BaseException | None = None) -> None:
         """Mark the plugin as unusable; it offers nothing then."""
@@ -121,7 +123,9 @@ class Registry:
             # What a plugin prints is not part of the answer that a program asked for.
             with contextlib.redirect_stdout(sys.stderr):
                 _check_name(declared.name, holder)
-                record.components = _components(declared.name, declared.load())
+                module = declared.load()
+                record.package = getattr(module, "__name__", "").partition(".")[0]
+                record.components = _components(declared.name, module)
         except KeyboardInterrupt:
             raise
         # Not Exception alone: exit() at import, pytest.skip() and a panic in Rust are none.
@@ -207,6 +211,23 @@ class Registry:
                 f"{registered.kind} {registered.full_name} of {record.distribution} {record.version} "
                 f"cannot be loaded from {target!r}: {_describe(error)}"
             ) from error
+
+    def read_asset(self, registered: Registered, path: str) -> str:
+        """The text of a file inside a plugin's package, such as a panel's module.
+
+        Raises:
+            PluginError: there is no such file in the package.
+        """
+        record = next(r for r in self.records if r.name == registered.plugin)
+        parts = PurePosixPath(path).parts
+        if record.package and parts and ".." not in parts and not path.startswith("/"):
+            found = importlib.resources.files(record.package).joinpath(*parts)
+            if found.is_file():
+                return found.read_text(encoding="utf-8")
+        raise PluginError(
+            f"{registered.kind} {registered.full_name} of {record.distribution} {record.version} names the "
+            f"asset {path!r}, which is no file inside its package {record.package or '(none)'}"
+        )
 
     def versions(self) -> dict[str, str]:
         """The distributions of the usable plugins and their versions, for provenance."""

@@ -65,7 +65,8 @@ class Drop {
     parent.append(this.root); // beside the style sheet that Streamlit puts there
   }
 
-  apply({ url, title, hint, limitBytes }, report) {
+  apply({ url, title, hint, limitBytes, large }, report) {
+    this.root.classList.toggle("ms-large", large);
     Object.assign(this, { url, limitBytes, report });
     this.title.textContent = title;
     this.hint.textContent = hint;

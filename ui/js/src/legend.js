@@ -3,22 +3,43 @@ import { action, element } from "./dom.js";
 const number = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 
+const FEW = 12; // more labels are searched, not scrolled through
+
 /** The list beside the picture: labels with their sizes, how they are drawn, and what was measured. */
 export function legend(viewer, ...further) {
   const title = element("h3");
   const rows = element("div", { className: "ms-labels" });
+  const finder = labelFinder(viewer, () => side.update());
   const style = labelStyle(viewer);
   const measured = element("div", { className: "ms-measured" });
-  const side = element("aside", { className: "ms-side" }, title, rows, style, ...further, measured);
+  const side = element("aside", { className: "ms-side" }, title, finder, rows, style, ...further, measured);
   side.update = () => {
     title.textContent = viewer.labelsTitle;
-    rows.replaceChildren(...viewer.entries.map((entry) => row(viewer, entry)));
+    finder.hidden = viewer.entries.length < FEW;
+    rows.classList.toggle("ms-many", viewer.entries.length >= FEW);
+    rows.replaceChildren(...viewer.entries.filter(finder.matches).map((entry) => row(viewer, entry)));
     if (!viewer.entries.length) rows.append(element("p", { className: "ms-quiet" }, viewer.emptyHint));
     style.hidden = !viewer.entries.length;
     style.update();
     measured.replaceChildren(...measurements(viewer));
   };
   return side;
+}
+
+/** A field that finds labels by name, and buttons for all that it finds. */
+function labelFinder(viewer, update) {
+  const field = element("input", { className: "ms-field", type: "search", placeholder: "Find a label", oninput: update });
+  const matches = ({ name }) => name.toLowerCase().includes(field.value.trim().toLowerCase());
+  const show = (yes) => () => viewer.showLabels(viewer.entries.filter(matches), yes);
+  const made = element(
+    "div",
+    { className: "ms-find", hidden: true },
+    field,
+    action({ text: "Show", title: "Show all that are listed", onClick: show(true) }),
+    action({ text: "Hide", title: "Hide all that are listed", onClick: show(false) }),
+  );
+  made.matches = matches;
+  return made;
 }
 
 function row(viewer, entry) {
@@ -42,12 +63,22 @@ function row(viewer, entry) {
         `cut by the field of view: ${entry.cut.join(", ")}`,
       )
     : null;
+  const name = element(
+    "button",
+    {
+      type: "button",
+      className: "ms-name",
+      title: "Go there; with shift, show it alone",
+      onclick: ({ shiftKey }) => (shiftKey ? viewer.showAlone(entry) : viewer.goTo(entry)),
+    },
+    entry.name,
+  );
   return element(
-    "label",
+    "div",
     { className: "ms-row" },
     box,
     swatch,
-    element("span", { className: "ms-name" }, entry.name),
+    name,
     element("span", { className: "ms-ml" }, `${number.format(entry.ml)} mL`),
     details,
     warning,

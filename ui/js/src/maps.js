@@ -51,6 +51,9 @@ export function mapList(viewer) {
     } catch (error) {
       viewer.say(`The map cannot be shown: ${error.message}`, true);
     }
+    // Filled labels would hide the map; their outlines do not.
+    if (map && !viewer.root.dataset.map) viewer.outlineForMap(true);
+    if (!map && viewer.root.dataset.map) viewer.outlineForMap(false);
     viewer.root.dataset.map = map?.id ?? "";
     viewer.showPlace();
   };

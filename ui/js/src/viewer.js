@@ -210,11 +210,35 @@ class Viewer {
     this.refresh();
   }
 
+  outlineForMap(shown) {
+    if (shown) this.outlineBefore = this.outline;
+    this.outline = shown || this.outlineBefore;
+    this.scene.setLabelStyle(this);
+    this.refresh();
+  }
+
   toggleLabels() {
     const show = !this.entries.some(({ shown }) => shown);
     this.entries.forEach((entry) => (entry.shown = show));
     this.scene.setColours(this.entries);
     this.refresh();
+  }
+
+  showLabels(entries, shown) {
+    entries.forEach((entry) => (entry.shown = shown));
+    this.scene.setColours(this.entries);
+    this.refresh();
+  }
+
+  showAlone(entry) {
+    this.entries.forEach((other) => (other.shown = other === entry));
+    this.scene.setColours(this.entries);
+    this.refresh();
+    this.goTo(entry);
+  }
+
+  goTo({ centre }) {
+    if (centre) this.scene.moveTo(centre);
   }
 
   showLabel(entry, shown) {

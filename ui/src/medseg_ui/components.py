@@ -32,13 +32,14 @@ def _registered(name: str) -> Callable[..., Any]:
     return component
 
 
-def drop_zone(service: Service, *, key: str, title: str, hint: str) -> str | None:
+def drop_zone(service: Service, *, key: str, title: str, hint: str, large: bool = False) -> str | None:
     """A place to drop files on; the name of an upload when one has arrived."""
     data = {
         "url": "/medseg/upload",
         "title": title,
         "hint": hint,
         "limitBytes": service.settings.upload_limit_bytes,
+        "large": large,
     }
     sent: str | None = _registered("drop")(key=key, data=data, on_sent_change=_nothing).sent
     return sent

@@ -29,6 +29,7 @@ _STAGES = {
     "locate": 0.25,
     "prepare": 0.1,
     "network": 0.42,
+    "attention": 0.0,
     "restore": 0.06,
     "finish": 0.02,
     "measure": 0.05,
@@ -50,6 +51,7 @@ class Job:
         folder: the child's own; ``outcome.json`` appears there.
         title: for people.
         on_end: called in the manager's thread when the job has ended.
+        memory_bytes: what it is predicted to need at its peak; 0 until that is known.
     """
 
     owner: str
@@ -61,6 +63,7 @@ class Job:
     state: State = "waiting"
     stage: str = ""
     fraction: float = 0.0
+    memory_bytes: int = 0
     message: str = ""
     outcome: Mapping[str, Any] = field(default_factory=dict)
     started: float = 0.0
@@ -179,6 +182,7 @@ class JobManager:
                 with contextlib.suppress(ValueError, KeyError, TypeError):  # a line not of the protocol
                     event = json.loads(line)
                     _advance(job, str(event["stage"]), event["done"] / max(event["total"], 1))
+                    job.memory_bytes = int(event.get("memory_bytes", job.memory_bytes))
         status = process.wait()
         state, message, outcome = _read_outcome(job, status)
         job.ended, job.message, job.outcome = time.monotonic(), message, outcome

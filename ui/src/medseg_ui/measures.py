@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 import medseg
 from medseg import Volume, VolumeError
@@ -118,7 +119,7 @@ def show_labels(labels: Volume, image: Volume, entries: Sequence[Entry], folder:
     sums = np.bincount(
         indices.ravel(), weights=image.array.ravel().astype(np.float64), minlength=MOST_LABELS + 1
     )
-    touched = _touched_edges(indices, labels)
+    touched, centres = _touched_edges(indices, labels), _centres(indices, labels)
     measured = [
         asdict(entry)
         | {
@@ -126,6 +127,7 @@ def show_labels(labels: Volume, image: Volume, entries: Sequence[Entry], folder:
             "ml": float(counts[entry.index]) * labels.voxel_ml,
             "mean": float(sums[entry.index] / counts[entry.index]) if counts[entry.index] else None,
             "cut": touched.get(entry.index, []),
+            "centre": centres.get(entry.index),
         }
         for entry in entries
     ]
@@ -155,6 +157,16 @@ def _touched_edges(indices: NDArray[np.uint8], labels: Volume) -> dict[int, list
                 if index:
                     touched.setdefault(int(index), []).append(ends[end])
     return touched
+
+
+def _centres(indices: NDArray[np.uint8], labels: Volume) -> dict[int, list[float]]:
+    """The middle of each label's box in RAS+ mm."""
+    found = {}
+    for index, box in enumerate(ndimage.find_objects(indices), start=1):
+        if box is not None:
+            middle = [(side.start + side.stop - 1) / 2 for side in box]
+            found[index] = (labels.affine @ np.array([*middle, 1.0]))[:3].tolist()
+    return found
 
 
 def _centre(indices: NDArray[np.uint8], labels: Volume) -> list[float] | None:

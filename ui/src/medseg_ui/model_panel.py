@@ -1,16 +1,22 @@
 """Choose a model for a case: what fits first, with its card and what its contract objects to."""
 
-from collections.abc import Mapping
-from typing import Any, Literal, get_args, get_origin
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import streamlit as st
 
 import medseg
-from medseg import MedsegError, Option, default_registry, options_of
-from medseg.plugin import Model
+from medseg import MedsegError, Registered, default_registry, options_of
+from medseg.plugin import Architecture, Model
 from medseg_ui.cases import Case
+from medseg_ui.jobs import ENDED
+from medseg_ui.model_card import show_card
+from medseg_ui.option_form import option_fields
+from medseg_ui.plugin_panels import setup_panels
 from medseg_ui.queue_panel import escape
 from medseg_ui.visit import Visit
+
+_FITS, _DOUBTFUL, _REFUSED = range(3)
 
 
 def choose_model(visit: Visit, case: Case) -> None:
@@ -21,7 +27,7 @@ def choose_model(visit: Visit, case: Case) -> None:
         return
     problems: Mapping[str, list[dict[str, str]]] = (case.facts or {}).get("problems", {})
     ordered = sorted(models, key=lambda name: (_worst(problems.get(name, [])), name))
-    fitting = [name for name in ordered if _worst(problems.get(name, [])) < 2]
+    fitting = [name for name in ordered if _worst(problems.get(name, [])) < _REFUSED]
     everything = (
         st.toggle(f"Also the {len(ordered) - len(fitting)} that do not fit")
         if len(fitting) < len(ordered)
@@ -34,76 +40,102 @@ def choose_model(visit: Visit, case: Case) -> None:
     name = st.selectbox("Model", offered, format_func=lambda n: n.partition(":")[2])
     model = models[name]
     st.caption(escape(model.summary))
-    found = problems.get(name, [])
-    for problem in found:
+    further = _choose_channels(visit, case, model)
+    found = problems.get(name, []) if len(model.input.channels) == 1 else _check(visit, case, name, further)
+    for problem in found or []:
         show = st.error if problem["severity"] == "refuse" else st.warning
         show(escape(problem["text"]))
+    force = any(p["severity"] == "force" for p in found or []) and st.checkbox(
+        "I mean it: run anyway",
+        help="The result records what was objected to.",
+        key=f"force-{case.id}-{name}",
+    )
     with st.popover("Model card", width="stretch"):
         show_card(name, model)
-    options = _options_form(model, key=f"{case.id}-{name}")
-    if st.button(
-        "Run", type="primary", width="stretch", disabled=_worst(found) == 2, icon=":material/play_arrow:"
-    ):
-        visit.workspace.segment(case, name, options)
+    network = _network_of(model)
+    if network is None:
+        return
+    key = f"{case.id}-{name}"
+    options = _options_form(model, network, key=key) | setup_panels(model, network.full_name, key=key)
+    execution = _execution_form(model, network, key=key)
+    blocked = found is None or any(
+        p["severity"] == "refuse" or (p["severity"] == "force" and not force) for p in found
+    )
+    if st.button("Run", type="primary", width="stretch", disabled=blocked, icon=":material/play_arrow:"):
+        visit.workspace.segment(
+            case, name, options, further=further or (), execution=execution, force=bool(force)
+        )
         st.rerun()
 
 
-def show_card(name: str, model: Model) -> None:
-    """What a reader must know before using a model."""
-    st.markdown(f"#### {escape(name)}")
-    st.markdown(escape(model.summary))
-    st.warning("Research only, not for clinical use.", icon=":material/info:")
-    spacing = (
-        " x ".join(f"{mm:g}" for mm in model.input.spacing_mm) + " mm" if model.input.spacing_mm else "any"
-    )
-    weights = model.weights
-    rows = {
-        "Intended use": model.intended_use,
-        "Image": ", ".join(f"{c.name} ({c.modality}, {c.unit})" for c in model.input.channels),
-        "Spacing": spacing,
-        "Orientation": f"any; turned to {model.input.orientation} inside",
-        "Labels": ", ".join(label.name for label in model.labels if label.value),
-        "Training data": model.training_data,
-        "Checked on": _probe(model),
-        "Weights": f"{weights.licence}, {weights.size / 1e6:.1f} MB, sha256 {weights.sha256[:12]}…",
-        "Reference": model.reference or "none given",
-    }
-    st.markdown("\n".join(f"- **{heading}:** {escape(text)}" for heading, text in rows.items()))
+def _choose_channels(visit: Visit, case: Case, model: Model) -> Sequence[Case] | None:
+    """The open images for a model's other channels; None while one of them is missing."""
+    first, *others = model.input.channels
+    if not others:
+        return ()
+    st.caption(f"This image is taken as {escape(first.name)}; choose the others among the open ones.")
+    cases = {other.id: other for other in visit.workspace.cases if other is not case and other.facts}
+    chosen = []
+    for channel in others:
+        key = st.selectbox(
+            f"{channel.name} ({channel.modality})",
+            list(cases),
+            index=None,
+            format_func=lambda key: cases[key].title,
+            placeholder="Choose an image" if cases else "Open this image first",
+            key=f"channel-{case.id}-{channel.name}",
+        )
+        chosen.append(cases[key] if key else None)
+    whole = [other for other in chosen if other is not None]
+    return whole if len(whole) == len(others) else None
 
 
-def option_fields(options: Mapping[str, Option], *, key: str, defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """A field for each option of a component; the values that differ from the defaults."""
-    chosen = {}
-    for name, option in options.items():
-        default = defaults.get(name, option.default)
-        value = _field(option, default, key=f"{key}-{name}")
-        if value != default:
-            chosen[name] = value
-    return chosen
+def _check(
+    visit: Visit, case: Case, name: str, further: Sequence[Case] | None
+) -> list[dict[str, str]] | None:
+    """What the contract objects to in these channels; None while that is not known."""
+    if further is None:
+        return None
+    job = visit.workspace.check(case, name, further)
+    if job.state not in ENDED:
+        st.caption("Checking the channels…")
+        return None
+    if job.state != "done":
+        return [{"text": job.message, "severity": "refuse"}]
+    return list(job.outcome["problems"])
 
 
-def _field(option: Option, default: Any, *, key: str) -> Any:
-    label = option.name.replace("_", " ")
-    if get_origin(option.type) is Literal:
-        choices = list(get_args(option.type))
-        return st.selectbox(label, choices, index=choices.index(default), key=key)
-    if option.type is bool:
-        return st.checkbox(label, value=default, key=key)
-    if option.type is int:
-        return int(st.number_input(label, value=default, step=1, key=key))
-    if option.type is float:
-        return float(st.number_input(label, value=float(default), key=key))
-    text = ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
-    typed = st.text_input(label, value=text, key=key, help=f"{option.type_name}")
-    return default if typed == text else typed
+def _execution_form(model: Model, network: Registered, *, key: str) -> dict[str, Any]:
+    """What is wanted besides the labels."""
+    with st.expander("Maps to look at"):
+        wanted = {
+            "probabilities": st.checkbox(
+                "Probabilities and uncertainty",
+                key=f"{key}-probabilities",
+                help="The probability of each label, and their entropy, as maps over the image.",
+            ),
+            "mirror": st.checkbox(
+                "Average over mirrored passes",
+                key=f"{key}-mirror",
+                help="The network sees every flip of the image: steadier, and up to eight times slower.",
+            )
+            if model.input.mirror != ()
+            else False,
+            "attention": st.checkbox(
+                "Attention gates",
+                key=f"{key}-attention",
+                help="What passes the network's gates, as maps over the image: a second pass.",
+            )
+            if cast(Architecture, network.component).attention
+            else False,
+        }
+    return {name: value for name, value in wanted.items() if value}
 
 
-def _options_form(model: Model, *, key: str) -> dict[str, Any]:
+def _options_form(model: Model, network: Registered, *, key: str) -> dict[str, Any]:
     """The network's options, folded away: weights fit the contract's own."""
-    registry = default_registry()
     try:
-        found = registry.find("architecture", model.architecture, within=_plugin_of(model))
-        known = options_of(registry.load(found))
+        known = options_of(default_registry().load(network))
     except MedsegError as error:
         st.error(escape(str(error)))
         return {}
@@ -114,17 +146,18 @@ def _options_form(model: Model, *, key: str) -> dict[str, Any]:
         return option_fields(known, key=key, defaults=model.options)
 
 
-def _plugin_of(model: Model) -> str:
-    return next(
-        (found.plugin for found in default_registry().components("model") if found.component is model), ""
-    )
-
-
-def _probe(model: Model) -> str:
-    if model.probe is None:
-        return "no measured Dice is given"
-    return f"Dice {model.probe.dice:g} on {model.probe.volume}"
+def _network_of(model: Model) -> Registered | None:
+    """The architecture that a model names; None, and its error on the page, if it is not installed."""
+    registry = default_registry()
+    own = next((found.plugin for found in registry.components("model") if found.component is model), "")
+    try:
+        return registry.find("architecture", model.architecture, within=own)
+    except MedsegError as error:
+        st.error(escape(str(error)))
+        return None
 
 
 def _worst(problems: list[dict[str, str]]) -> int:
-    return max(({"refuse": 2}.get(problem["severity"], 1) for problem in problems), default=0)
+    return max(
+        (_REFUSED if problem["severity"] == "refuse" else _DOUBTFUL for problem in problems), default=_FITS
+    )

@@ -1,34 +1,99 @@
-"""Panels that plugins bring: a form made of a component's options, in the slot that it asks for."""
+"""Panels that plugins bring: a form made of a component's options, in the slot that it asks for.
+
+A bad panel is a box with its error, not a broken page.
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, cast, get_args
 
 import streamlit as st
 
-from medseg import MedsegError, Registered, default_registry, options_of
-from medseg.plugin import Panel
+from medseg import MedsegError, Option, PluginError, Registered, check_options, default_registry, options_of
+from medseg.plugin import Model, Panel
 from medseg_ui.cases import Case, Result
-from medseg_ui.model_panel import option_fields
+from medseg_ui.option_form import option_fields
 from medseg_ui.queue_panel import escape
 from medseg_ui.visit import Visit
 
 
-def show_panels(visit: Visit, case: Case, result: Result) -> None:
-    """The panels of the slot ``result``; a bad one is a box with its error, not a broken page."""
-    for found in default_registry().components("panel"):
-        panel = found.component
-        if isinstance(panel, Panel) and panel.slot == "result":
+def setup_panels(model: Model, architecture: str, *, key: str) -> dict[str, Any]:
+    """The panels of the slot ``setup`` for a model's network, by its full name; the options they choose."""
+    chosen: dict[str, Any] = {}
+    for found in _panels("setup"):
+        panel = cast(Panel, found.component)
+        if panel.of == architecture:
             with st.expander(escape(panel.title)):
-                try:
-                    _show(visit, case, result, found, panel)
-                except (MedsegError, LookupError, TypeError, ValueError) as error:
-                    st.error(escape(f"The panel of {found.plugin} cannot be shown: {error}"))
+                draw = functools.partial(_values, found, panel, "architecture", model.options, key)
+                chosen |= _guarded(found, draw) or {}
+    return chosen
 
 
-def _show(visit: Visit, case: Case, result: Result, found: Registered, panel: Panel) -> None:
+def result_panels(visit: Visit, case: Case, result: Result) -> None:
+    """The panels of the slot ``result``, each with a button that applies its step."""
+    for found in _panels("result"):
+        with st.expander(escape(cast(Panel, found.component).title)):
+            _guarded(found, functools.partial(_show, visit, case, result, found))
+
+
+def _show(visit: Visit, case: Case, result: Result, found: Registered) -> None:
+    panel = cast(Panel, found.component)
+    options = _values(found, panel, "step", {}, result.id)
+    if st.button("Apply", key=f"{found.full_name}-{result.id}-apply"):
+        visit.workspace.refine(case, result, panel.of, options)
+        st.rerun()
+
+
+def _values(found: Registered, panel: Panel, kind: str, given: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """The form of a panel, or what its own module draws; the values that differ from the defaults."""
     registry = default_registry()
-    step = registry.find("step", panel.of, within=found.plugin)
-    known = options_of(registry.load(step))
+    of = registry.find(kind, panel.of, within=found.plugin)
+    factory = registry.load(of)
+    known = options_of(factory)
     st.caption(escape(panel.summary))
-    with st.form(f"{found.full_name}-{result.id}"):
-        options = option_fields(known, key=f"{found.full_name}-{result.id}", defaults={})
-        if st.form_submit_button("Apply"):
-            visit.workspace.refine(case, result, step.full_name, options)
-            st.rerun()
+    key = f"{found.full_name}-{key}"
+    if not panel.asset:
+        return option_fields(known, key=key, defaults=given)
+    component = _drawn_by(found.full_name, registry.read_asset(found, panel.asset))
+    data = {"title": panel.title, "options": [_describe(o, given) for o in known.values()]}
+    answer = component(key=key, data=data, on_values_change=_nothing).values or {}
+    if not isinstance(answer, dict):
+        raise PluginError(f"its module gave {answer!r} as values; wanted an object of options by name")
+    return check_options(factory, answer, owner=panel.of)
+
+
+def _describe(option: Option, given: Mapping[str, Any]) -> dict[str, Any]:
+    value = given.get(option.name, option.default)
+    choices = list(get_args(option.type)) if option.type_name.startswith("'") else []
+    return {
+        "name": option.name,
+        "type": option.type_name,
+        "value": list(value) if isinstance(value, tuple) else value,
+        "choices": choices,
+    }
+
+
+@functools.cache
+def _drawn_by(name: str, module: str) -> Callable[..., Any]:
+    # Streamlit takes a string of several lines for the module itself.
+    component: Callable[..., Any] = st.components.v2.component(
+        f"panel-{name.replace(':', '-')}", js=module + "\n", isolate_styles=True
+    )
+    return component
+
+
+def _guarded(found: Registered, draw: Callable[[], Any]) -> Any:
+    try:
+        return draw()
+    except Exception as error:  # noqa: BLE001  # a plugin may raise anything, and Streamlit about its values
+        text = str(error) if isinstance(error, MedsegError) else f"{type(error).__name__}: {error}"
+        st.error(escape(f"The panel of {found.plugin} cannot be shown: {text}"))
+        return None
+
+
+def _panels(slot: str) -> list[Registered]:
+    return [f for f in default_registry().components("panel") if cast(Panel, f.component).slot == slot]
+
+
+def _nothing() -> None:
+    """Streamlit sends a state only if somebody listens."""

@@ -12,31 +12,42 @@ _STAGES = {
     "locate": "finding the region",
     "prepare": "preparing the image",
     "network": "running the network",
+    "attention": "looking through the gates",
+    "refine": "moving the contour",
     "restore": "bringing labels back to the image's grid",
     "finish": "finishing",
     "measure": "measuring",
     "stopping": "stopping",
 }
 _SHOWN = 4
+_LONG = ("segment", "refine")  # with a bar and a button to stop them
 
 
-def show_jobs(visit: Visit) -> None:
-    """Jobs as they go on; the page is run again when one ends, so that its result appears."""
+def show_jobs(visit: Visit, *, only_active: bool = False) -> None:
+    """Jobs as they go on; the page is run again when one ends, so that its result appears.
+
+    Args:
+        visit: whose.
+        only_active: not those that have ended.
+    """
     active = [job for job in visit.workspace.jobs if job.state not in ENDED]
     # A timer only while something runs: it would ask for ever.
-    st.fragment(_list_jobs, run_every=1.0 if active else None)(visit, [job.id for job in active])
+    st.fragment(_list_jobs, run_every=1.0 if active else None)(
+        visit, [job.id for job in active], only_active=only_active
+    )
 
 
-def _list_jobs(visit: Visit, active_before: list[str]) -> None:
+def _list_jobs(visit: Visit, active_before: list[str], *, only_active: bool) -> None:
     jobs = visit.workspace.jobs
     active = {job.id for job in jobs if job.state not in ENDED}
     if set(active_before) - active:
         st.rerun(scope="app")
-    for job in reversed([job for job in jobs if job.kind == "segment"][-_SHOWN:]):
+    shown = [job for job in jobs if job.kind in _LONG and (job.id in active or not only_active)]
+    for job in reversed(shown[-_SHOWN:]):
         _show_job(visit, job)
     # Reading and measuring take a moment, and say in their own place how they ended.
     for job in jobs:
-        if job.kind != "segment" and job.state not in ENDED:
+        if job.kind not in _LONG and job.state not in ENDED:
             st.caption(f"{escape(job.title)}…")
 
 
@@ -45,6 +56,8 @@ def _show_job(visit: Visit, job: Job) -> None:
         if job.state in ("waiting", "running"):
             st.markdown(f"**{escape(job.title)}**")
             st.progress(job.fraction, text=_say(visit, job))
+            if job.memory_bytes:
+                st.caption(f"needs about {job.memory_bytes / 1e9:.1f} GB of memory at its peak")
             if st.button("Cancel", key=f"cancel-{job.id}", disabled=job.stage == "stopping", width="stretch"):
                 visit.workspace.cancel(job)
                 st.rerun(scope="app")

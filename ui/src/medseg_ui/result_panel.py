@@ -13,7 +13,7 @@ from medseg.plugin import Export
 from medseg_ui.cases import Case, Result, download_stem
 from medseg_ui.jobs import ENDED
 from medseg_ui.measures import csv_rows
-from medseg_ui.plugin_panels import show_panels
+from medseg_ui.plugin_panels import result_panels
 from medseg_ui.queue_panel import escape
 from medseg_ui.visit import Visit
 
@@ -28,7 +28,8 @@ def choose_result(case: Case, *, key: str, label: str = "Result") -> Result | No
         return None
     ids = [result.id for result in case.results]
     seen = f"{key}-seen"
-    if st.session_state.get(seen) != ids:  # a new one appears by itself
+    # A new one appears by itself; and a visit of another page forgets the choice.
+    if st.session_state.get(seen) != ids or key not in st.session_state:
         st.session_state[seen] = ids
         st.session_state[key] = ids[-1]
     titles = {result.id: f"{result.title} · {_ORIGINS[result.origin]}" for result in case.results}
@@ -42,7 +43,7 @@ def show_result(visit: Visit, case: Case, result: Result) -> None:
         st.warning(escape(warning))
     st.markdown("##### Download")
     _downloads(visit, case, result)
-    show_panels(visit, case, result)
+    result_panels(visit, case, result)
     with st.expander("Where this result came from"):
         st.json(dict(result.provenance), expanded=1)
 

@@ -77,6 +77,7 @@ def segment(
     model: str,
     options: Mapping[str, Any],
     execution: Mapping[str, Any],
+    force: bool,
     progress: OnProgress,
     cancel: CancelToken,
 ) -> Outcome:
@@ -85,7 +86,7 @@ def segment(
     loaded = medseg.load_model(model, options=options, execution=medseg.Execution(**execution))
     cancel.check()
     images = _load_channels(channels)
-    result = loaded.segment(images, progress=progress, cancel=cancel)
+    result = loaded.segment(images, force=force, progress=progress, cancel=cancel)
     progress(Progress(stage="measure", done=0, total=1))
     medseg.draw(images[0], result, folder / "picture.png", title=model.partition(":")[2])
     image = medseg.load(volume)

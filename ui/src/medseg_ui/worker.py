@@ -22,7 +22,9 @@ def main(folder: Path) -> int:
     protocol = sys.stdout
 
     def report(event: Progress) -> None:
-        line = {"stage": event.stage, "done": event.done, "total": event.total}
+        line: dict[str, Any] = {"stage": event.stage, "done": event.done, "total": event.total}
+        if event.memory_bytes is not None:
+            line["memory_bytes"] = event.memory_bytes
         print(json.dumps(line), file=protocol, flush=True)  # the protocol's channel
 
     task = json.loads((folder / "task.json").read_text(encoding="utf-8"))

@@ -71,6 +71,7 @@ class Workspace:
         *,
         further: Sequence[Case] = (),
         execution: Mapping[str, Any] | None = None,
+        force: bool = False,
     ) -> Job:
         """Run a model on a case.
 
@@ -80,6 +81,7 @@ class Workspace:
             options: of its network.
             further: the other channels, in the model's order.
             execution: what ``medseg.Execution`` takes.
+            force: run although the contract doubts the image; the result says so.
         """
         folder = self.storage.new_folder("result")
         short = model.partition(":")[2]
@@ -106,6 +108,7 @@ class Workspace:
             "model": model,
             "options": dict(options),
             "execution": dict(execution or {}),
+            "force": force,
         }
         return self._submit(task, folder, title=f"{short} on {case.title}", on_end=take)
 

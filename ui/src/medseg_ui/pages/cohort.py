@@ -28,26 +28,25 @@ def page() -> None:
         result = _latest(case)
         if result and case.reference:
             here.workspace.compare(case, result, case.reference)
-    with st.sidebar:
-        _add(here)
-        show_jobs(here)
     st.title("Cohort")
     if not cases:
-        st.write(
-            "Drop many images on the left, or a folder of them. Each becomes a row; one model runs on all."
-        )
+        st.write("Many images through one model: each becomes a row of a table.")
+        _add(here, large=True)
         return
     _run(here, cases)
     _table(here, cases)
+    with st.expander("Add images"):
+        _add(here)
+    show_jobs(here, only_active=True)
 
 
-def _add(here: Visit) -> None:
-    st.markdown("##### Images")
+def _add(here: Visit, *, large: bool = False) -> None:
     sent = drop_zone(
         here.service,
         key="cohort-drop",
         title="Drop images here",
         hint="Many NIfTI files, zips, or a folder with a folder of DICOM for each case.",
+        large=large,
     )
     if sent:
         for arrival in here.service.uploads.take(here.owner, sent):

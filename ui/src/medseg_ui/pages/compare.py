@@ -8,6 +8,7 @@ import streamlit as st
 from medseg_ui.cases import Case, Result
 from medseg_ui.components import drop_zone, layer, result_layer, viewer
 from medseg_ui.jobs import ENDED, Job
+from medseg_ui.pages import segment
 from medseg_ui.queue_panel import escape, show_jobs
 from medseg_ui.visit import Visit, visit
 
@@ -18,31 +19,34 @@ def page() -> None:
     """The page."""
     here = visit()
     case = here.case
-    with st.sidebar:
-        if case and case.facts:
-            _take_reference(here, case)
-        show_jobs(here)
     if case is None or case.facts is None:
         st.title("Compare")
-        st.write("Open an image on the page Segment first; this page then compares its results.")
+        st.write("Two results of one image side by side, or a result against a reference.")
+        st.page_link(st.Page(segment.page, title="Segment", default=True), label="Open an image first")
         return
     if len(case.results) < 2:
         st.title("Compare")
+        count = len(case.results)
+        so_far = "no result yet" if count == 0 else "one result so far"
         st.write(
-            f"Two results of {escape(case.title)} are compared here; so far it has {len(case.results)}. "
-            "Run a second model, correct a result by hand, or drop a reference label map on the left."
+            f"{escape(case.title)} has {so_far}; two are needed. Run a model, correct a result by hand, "
+            "or drop a reference."
         )
-        return
-    _compare(here, case)
+        _take_reference(here, case, large=True)
+    else:
+        _compare(here, case)
+        with st.expander("Compare with a reference"):
+            _take_reference(here, case)
+    show_jobs(here, only_active=True)
 
 
-def _take_reference(here: Visit, case: Case) -> None:
-    st.markdown("##### Reference")
+def _take_reference(here: Visit, case: Case, *, large: bool = False) -> None:
     sent = drop_zone(
         here.service,
         key="reference-drop",
-        title="Drop a label map here",
+        title="Drop a reference label map here",
         hint=f"NIfTI, on the grid of {case.title}. The results are measured against it.",
+        large=large,
     )
     if sent:
         for arrival in here.service.uploads.take(here.owner, sent):
@@ -119,7 +123,15 @@ def _show_table(job: Job, first: Result, second: Result) -> None:
     if not rows:
         st.info("Both are empty.")
         return
-    headings = {"first_ml": f"{first.title} (mL)", "second_ml": f"{second.title} (mL)", "dice": "Dice"}
+    headings = {
+        "label": "Label",
+        "name": "Name",
+        "first_ml": f"{first.title} (mL)",
+        "second_ml": f"{second.title} (mL)",
+        "dice": "Dice",
+        "hd95 (mm)": "HD95 (mm)",
+        "nsd": "NSD",
+    }
     table = [{headings.get(name, name): value for name, value in row.items()} for row in rows]
     st.dataframe(
         table,
@@ -129,8 +141,17 @@ def _show_table(job: Job, first: Result, second: Result) -> None:
             "Dice": st.column_config.ProgressColumn(min_value=0.0, max_value=1.0, format="%.4f"),
             headings["first_ml"]: st.column_config.NumberColumn(format="%.1f"),
             headings["second_ml"]: st.column_config.NumberColumn(format="%.1f"),
+            "HD95 (mm)": st.column_config.NumberColumn(
+                format="%.2f",
+                help="95th percentile of the distance between surfaces; empty if one has none",
+            ),
+            "NSD": st.column_config.NumberColumn(
+                format="%.4f", help="Share of the surfaces that lie within the tolerance of each other"
+            ),
         },
     )
+    for warning in job.outcome["warnings"]:
+        st.warning(escape(warning))
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()

@@ -4,7 +4,7 @@ import streamlit as st
 
 import medseg
 from medseg import default_registry
-from medseg_ui.model_panel import show_card
+from medseg_ui.model_card import show_card
 from medseg_ui.queue_panel import escape
 
 

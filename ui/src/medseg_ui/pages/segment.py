@@ -20,16 +20,20 @@ def page() -> None:
     """The page."""
     here = visit()
     case = here.case
+    if case is None:
+        _welcome(here)
+        return
     with st.sidebar:
-        _open(here)
+        st.markdown("##### 1 · Image")
         case = _choose_case(here, case)
-        if case and case.facts:
+        if case.facts:
             st.markdown("##### 2 · Model")
             choose_model(here, case)
         show_jobs(here)
-    if case is None:
-        _welcome(here)
-    elif case.problem:
+        with st.expander("Open another image"):
+            _drop(here, key="open-drop")
+    st.html('<div class="ms-narrow">The model and its run are behind » at the top.</div>')
+    if case.problem:
         _explain(here, case)
     elif case.facts is None:
         with st.container(
@@ -40,23 +44,20 @@ def page() -> None:
         _show(here, case)
 
 
-def _open(here: Visit) -> None:
-    st.markdown("##### 1 · Image")
-    with st.container(key="open"):
-        sent = drop_zone(
-            here.service,
-            key="open-drop",
-            title="Drop an image here",
-            hint="NIfTI, a zip or a folder of DICOM. It stays on the computer that runs medseg.",
-        )
+def _drop(here: Visit, *, key: str, large: bool = False) -> None:
+    sent = drop_zone(
+        here.service,
+        key=key,
+        title="Drop an image here",
+        hint="NIfTI, a zip or a folder of DICOM. It stays on the computer that runs medseg.",
+        large=large,
+    )
     if sent:
         open_arrivals(here, sent)
 
 
-def _choose_case(here: Visit, case: Case | None) -> Case | None:
+def _choose_case(here: Visit, case: Case) -> Case:
     cases = here.workspace.cases
-    if case is None:
-        return None
     if len(cases) > 1:
         ids = [other.id for other in reversed(cases)]
         titles = {other.id: other.title for other in cases}
@@ -77,7 +78,11 @@ def _choose_case(here: Visit, case: Case | None) -> Case | None:
 def _explain(here: Visit, case: Case) -> None:
     """Why an image was refused, and the permissions that its reader names."""
     st.error(escape(case.problem), icon=":material/block:")
-    st.caption("Nothing was guessed. Close this image on the left, or open another.")
+    st.caption("Nothing was guessed. Close this image, or open another.")
+    if st.button("Close this image", key=f"close-refused-{case.id}"):
+        here.workspace.close(case)
+        st.query_params.pop("case", None)
+        st.rerun()
     for name, value in dict(_PERMISSION.findall(case.problem)).items():
         if st.button(f"Read it with {name} = {value}", key=f"allow-{case.id}-{name}"):
             open_case(here.workspace.allow(case, {name: value}))
@@ -86,7 +91,8 @@ def _explain(here: Visit, case: Case) -> None:
 
 def _welcome(here: Visit) -> None:
     st.title("Segment an image")
-    st.write("Open a CT or MR image on the left, or begin with one of the sample volumes.")
+    st.write("Open a CT or MR image, or begin with one of the sample volumes.")
+    _drop(here, key="welcome-drop", large=True)
     show_samples(here)
 
 
