@@ -197,7 +197,9 @@ class Step(Component):
         needs_image: a post step that also looks at the image: ``f(**options)`` ->
             ``(labels, image) -> (labels, undo)``, both on one grid, with the image's own values and
             spacing; of a model with several channels it is the first. It may take a keyword
-            ``on_labels`` and call it, as it works, with a number of iterations and the labels then.
+            ``on_labels`` and call it, as it works, with a number of iterations and the labels then; and a
+            keyword ``fixed``, a mask where the labels stay as they are. Where it takes none, the core puts
+            those labels back.
 
     Raises:
         ValueError: a step before the network that needs an image, which it is given anyway.

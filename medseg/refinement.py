@@ -40,19 +40,32 @@ class Refiner:
     options: Mapping[str, Any]
     step: OnLabels
 
-    def apply(self, labels: Volume, image: Volume, *, on_labels: Show | None = None) -> Volume:
-        """The labels after the step; ``on_labels`` is called by a step that shows them on the way.
+    def apply(
+        self,
+        labels: Volume,
+        image: Volume,
+        *,
+        on_labels: Show | None = None,
+        fixed: Volume | None = None,
+    ) -> Volume:
+        """The labels after the step.
+
+        Args:
+            labels, image: on one grid.
+            on_labels: called by a step that shows labels on the way.
+            fixed: a mask on the same grid: where it is set, labels stay as they are.
 
         Raises:
             ContractError: image and labels do not lie on one grid.
             PluginError: the step moved the grid or added a label: no organ may turn into another.
         """
-        if labels.kind != "labels" or not labels.grid.matches(image.grid):
+        grids = [labels.grid, *([fixed.grid] if fixed else [])]
+        if labels.kind != "labels" or not all(grid.matches(image.grid) for grid in grids):
             raise ContractError(
                 f"the step {self.name} wants labels on the image's grid, {image.grid!r}; got {labels!r}: "
                 "resample one onto the other"
             )
-        changed = self.step(labels, image, on_labels)
+        changed = self.step(labels, image, on_labels, fixed)
         added = sorted(_values(changed) - _values(labels) - {0})
         if changed.kind != "labels" or not changed.grid.matches(labels.grid) or added:
             raise PluginError(
@@ -154,6 +167,7 @@ def refine(
     step: str,
     *,
     on_labels: Show | None = None,
+    fixed: Source | None = None,
     registry: Registry | None = None,
     **options: Any,
 ) -> Volume:
@@ -163,7 +177,9 @@ def refine(
         image: a volume or a path: what the labels were drawn on.
         labels: a label map or a path, on the image's grid.
         step: a post step's name, such as ``tdac``.
-        on_labels: called by a step that shows its work, with the iterations done and the labels then.
+        on_labels: called by a step that shows its work, with the iterations done and the labels then;
+            what it raises ends the call.
+        fixed: a mask on the same grid: where it is set, labels stay as they are.
         registry: where to look names up; what is installed, if None.
         **options: of the step.
 
@@ -183,7 +199,8 @@ def refine(
     seen = image if isinstance(image, Volume) else load(Path(image))
     drawn = labels if isinstance(labels, Volume) else load(Path(labels), kind="labels")
     (refiner,) = find_refiners([(step, options)], registry=registry)
-    return refiner.apply(drawn, seen, on_labels=on_labels)
+    held = fixed if isinstance(fixed, Volume) or fixed is None else load(Path(fixed), kind="labels")
+    return refiner.apply(drawn, seen, on_labels=on_labels, fixed=held)
 
 
 def _values(labels: Volume) -> set[int]:

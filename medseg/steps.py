@@ -4,6 +4,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, cast
 
+import numpy as np
+
 from medseg.options import check_options
 from medseg.plugin import Step
 from medseg.registry import Registered, Registry
@@ -15,10 +17,17 @@ Show = Callable[[int, Volume], None]
 class OnLabels(Protocol):
     """A step after the network, ready to be called."""
 
-    def __call__(self, labels: Volume, image: Volume, on_labels: Show | None = None) -> Volume:
+    def __call__(
+        self,
+        labels: Volume,
+        image: Volume,
+        on_labels: Show | None = None,
+        fixed: Volume | None = None,
+    ) -> Volume:
         """Labels and the image that they were drawn on, on one grid -> labels on that grid.
 
-        ``on_labels`` is called with iterations and labels by a step that shows them on the way.
+        ``on_labels`` is called with iterations and labels by a step that shows them on the way; where the
+        mask ``fixed`` is set, labels stay as they are.
         """
         ...  # pragma: no cover
 
@@ -31,12 +40,19 @@ def load_post_step(found: Registered, options: Mapping[str, Any], registry: Regi
     """
     step = make_step(found, options, registry)
     needs_image = cast(Step, found.component).needs_image
-    shows = "on_labels" in inspect.signature(step).parameters
+    known = inspect.signature(step).parameters
 
-    def apply(labels: Volume, image: Volume, on_labels: Show | None = None) -> Volume:
+    def apply(
+        labels: Volume, image: Volume, on_labels: Show | None = None, fixed: Volume | None = None
+    ) -> Volume:
         given = (labels, image) if needs_image else (labels,)
-        result = step(*given, on_labels=on_labels) if shows and on_labels else step(*given)
-        return cast(Volume, result[0])
+        wanted = {"on_labels": on_labels, "fixed": fixed}
+        named = {name: value for name, value in wanted.items() if value is not None and name in known}
+        changed = cast(Volume, step(*given, **named)[0])
+        if fixed is None:
+            return changed
+        kept = np.where(fixed.array != 0, labels.array, changed.array)
+        return changed.with_array(kept.astype(changed.array.dtype))
 
     return apply
 

@@ -66,6 +66,12 @@ export class Course {
   }
 
   async show(at) {
+    if (this.viewer.edits.unsaved) {
+      this.viewer.say("Save or undo what you drew first.", true);
+      return;
+    }
+    this.viewer.setEditing(false);
+    this.viewer.edits.forget();
     this.caption(at);
     const frame = this.frames[at];
     this.viewer.root.dataset.iteration = frame.iteration;

@@ -68,7 +68,9 @@ class Viewer {
     this.facts.textContent = describeVolume(data.volume);
     if (before.volume?.id !== data.volume.id) await this.loadVolume(data.volume);
     const labels = data.labels;
-    if (labels?.id !== this.shownLabels) await this.loadLabels(labels);
+    // After a run that was watched and gave nothing, the last frame is not what there is.
+    const left = before.watch && !data.watch;
+    if (labels?.id !== this.shownLabels || left) await this.loadLabels(labels);
     else this.takeEntries(labels?.entries ?? []);
     this.maps.offer(labels?.maps ?? []);
     this.course.apply(labels?.frames ?? [], data.watch ?? null);

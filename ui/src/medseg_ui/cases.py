@@ -11,18 +11,19 @@ from medseg_ui.measures import PALETTE
 
 Origin = Literal["model", "edited", "reference", "refined"]
 # What can be drawn with where no model has named labels.
+OUTSIDE = 8
 DRAFT_ENTRIES: list[dict[str, Any]] = [
     {
         "index": n,
         "value": n,
-        "name": f"label {n}",
+        "name": f"label {n}" if n < OUTSIDE else "outside, for strokes",
         "colour": PALETTE[n - 1],
         "voxels": 0,
         "ml": 0.0,
         "mean": None,
     }
     | {"cut": []}
-    for n in range(1, 9)
+    for n in range(1, OUTSIDE + 1)
 ]
 
 

@@ -224,7 +224,9 @@ def _advance(job: Job, stage: str, share: float) -> None:
     if job.stage == "stopping":
         return
     job.stage = stage
-    if stage in _STAGES:
+    if job.kind == "refine":
+        job.fraction = max(job.fraction, share)
+    elif stage in _STAGES:
         names = list(_STAGES)
         before = sum(_STAGES[name] for name in names[: names.index(stage)])
         job.fraction = max(job.fraction, before + share * _STAGES[stage])

@@ -113,7 +113,7 @@ def show_labels(labels: Volume, image: Volume, entries: Sequence[Entry], folder:
     Returns:
         The measured entries as JSON, and the centre of all labels in RAS+ mm, if there are any.
     """
-    indices = _to_indices(labels.array, entries)
+    indices = shown_bytes(labels.array, entries)
     medseg.save(labels.with_array(indices, kind="labels"), folder / "shown.nii")
     counts = np.bincount(indices.ravel(), minlength=MOST_LABELS + 1)
     sums = np.bincount(
@@ -134,7 +134,8 @@ def show_labels(labels: Volume, image: Volume, entries: Sequence[Entry], folder:
     return {"entries": measured, "centre": _centre(indices, labels)}
 
 
-def _to_indices(array: NDArray[Any], entries: Sequence[Entry]) -> NDArray[np.uint8]:
+def shown_bytes(array: NDArray[Any], entries: Sequence[Entry]) -> NDArray[np.uint8]:
+    """A label map (I, J, K) as the bytes that stand for its labels in the viewer."""
     if all(entry.index == entry.value for entry in entries):
         return array.astype(np.uint8)
     values = np.array([0, *(entry.value for entry in entries)])

@@ -139,9 +139,10 @@ class Workspace:
             "step": step,
             "options": dict(options),
             "labels": str(result.labels),
+            "before": str(result.before_edits) if result.before_edits.exists() else "",
             "volume": str(case.volume),
             "entries": result.classes or result.entries,
-            "origin": {"result": result.title, "provenance": dict(result.provenance)},
+            "origin": {"of": {"result": result.title, "provenance": dict(result.provenance)}},
         }
         short = step.partition(":")[2] or step
 

@@ -14,10 +14,15 @@ from medseg_contours.regions import Region
 
 
 class StepThatShows(Protocol):
-    """A step that shows labels on the way, if it is given somebody to show them to."""
+    """A step that shows labels on the way, if there is somebody to show them to, and heeds what is fixed."""
 
     def __call__(
-        self, labels: Volume, image: Volume, *, on_labels: Callable[[int, Volume], None] | None = None
+        self,
+        labels: Volume,
+        image: Volume,
+        *,
+        on_labels: Callable[[int, Volume], None] | None = None,
+        fixed: Volume | None = None,
     ) -> tuple[Volume, Undo]:
         """See ``medseg.plugin.Step``."""
         ...  # pragma: no cover
@@ -61,9 +66,13 @@ def make_step(
     )
 
     def step(
-        labels: Volume, image: Volume, *, on_labels: Callable[[int, Volume], None] | None = None
+        labels: Volume,
+        image: Volume,
+        *,
+        on_labels: Callable[[int, Volume], None] | None = None,
+        fixed: Volume | None = None,
     ) -> tuple[Volume, Undo]:
-        return move(image, labels, on_iteration=on_labels), _keep
+        return move(image, labels, on_iteration=on_labels, fixed=fixed), _keep
 
     return step
 

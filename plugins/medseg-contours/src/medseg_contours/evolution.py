@@ -92,6 +92,7 @@ def evolve(
     lambda1: Tensor | float = 1.0,
     lambda2: Tensor | float = 1.0,
     checkpoint_every: int = 0,
+    bounds: tuple[Tensor, Tensor] | None = None,
     on_iteration: OnIteration | None = None,
 ) -> Tensor:
     """Move contours through an image.
@@ -106,6 +107,7 @@ def evolve(
         lambda1, lambda2: >= 0, a number or (B,K,*S): weights of the inside and the outside.
         checkpoint_every: in training keep one map for each so many iterations and compute the
             rest again on the way back; the gradient is the same. 0 keeps everything.
+        bounds: the least and the largest phi (B,K,*S) in mm at each voxel, which it is kept between.
         on_iteration: called with the number of iterations done and phi in mm, detached.
 
     Returns:
@@ -120,11 +122,14 @@ def evolve(
             phi = phi + step(phi, means, lattice, evolution, lambda1=lambda1, lambda2=lambda2)
             if evolution.reinit_every and number % evolution.reinit_every == 0:
                 phi = restore_distance(phi, lattice.steps, times=evolution.reinit_steps, eta=evolution.eta)
+            if limits is not None:
+                phi = phi.clamp(*limits)
             if on_iteration is not None and not checkpointed:
                 on_iteration(number, phi.detach() * lattice.unit_mm)
         return phi
 
     checkpointed = size < iterations
+    limits = None if bounds is None else (bounds[0] / lattice.unit_mm, bounds[1] / lattice.unit_mm)
     phi = phi / lattice.unit_mm
     for first in range(done, done + iterations, max(size, 1)):
         last = min(first + size, done + iterations)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from medseg.plugin import Head, Label, Loss, Method, Step, hookimpl
+from medseg.plugin import Head, Label, Loss, Method, Panel, Step, hookimpl
 
 MEDSEG_API = 1
 FRONT = ("phi", "phi0", "prob", "prob0", "lambda1", "lambda2")
@@ -138,6 +138,25 @@ def medseg_steps() -> Iterator[Step]:
         stage="post",
         summary="Outlines drawn in some slices become a first contour",
         reference="Raya & Udupa 1990, doi:10.1109/42.52980",
+    )
+
+
+@hookimpl
+def medseg_panels() -> Iterator[Panel]:
+    """The contour beside a result."""
+    yield Panel(
+        name="refine",
+        title="Move the border with an active contour",
+        slot="result",
+        of="contours:tdac",
+        summary="What you painted or erased by hand stays; the rest follows the image",
+    )
+    yield Panel(
+        name="from-strokes",
+        title="Begin from strokes",
+        slot="result",
+        of="contours:fill-scribbles",
+        summary="Strokes inside and outside become a first contour, which can then be moved",
     )
 
 

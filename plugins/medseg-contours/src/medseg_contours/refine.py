@@ -36,6 +36,7 @@ class _Front:
     image: Tensor
     lambda1: Tensor | float
     lambda2: Tensor | float
+    bounds: tuple[Tensor, Tensor] | None
     evolution: Evolution
 
 
@@ -54,6 +55,7 @@ def refine(
     trust: bool = False,
     reach_mm: float = 0.0,
     device: str = "cpu",
+    fixed: Volume | None = None,
     every: int = 5,
     on_iteration: OnIteration | None = None,
 ) -> Volume:
@@ -77,6 +79,7 @@ def refine(
         trust: weigh the regions by the probability, as DALS does; a label map is smoothed for it.
         reach_mm: no voxel further than this from the first contour changes; 0: no limit.
         device: ``cpu`` or ``cuda``.
+        fixed: a mask on the same grid: where it is set, a voxel keeps the label that it has in ``initial``.
         every: iterations between two calls of ``on_iteration``.
         on_iteration: called with the number of iterations done and the labels then.
 
@@ -102,7 +105,7 @@ def refine(
     )
     if every < 1:
         raise OptionError(f"refine wants every >= 1; got {every}")
-    fronts = _fronts(image, initial, settings)
+    fronts = _fronts(image, initial, settings, fixed)
     for done in _move(fronts, initial.spacing_mm, settings, every=every if on_iteration else iterations):
         if on_iteration:
             on_iteration(done, _labels(fronts, initial, settings))
@@ -165,11 +168,15 @@ class _Settings:
             )
 
 
-def _fronts(image: Volume, initial: Volume, settings: _Settings) -> list[_Front]:
+def _fronts(image: Volume, initial: Volume, settings: _Settings, fixed: Volume | None = None) -> list[_Front]:
     """A contour for each label, each in the box beyond which nothing can move."""
     if not image.grid.matches(initial.grid):
         raise ContractError(
             f"the image has {image.grid!r}, the mask to refine {initial.grid!r}: resample one onto the other"
+        )
+    if fixed is not None and not fixed.grid.matches(initial.grid):
+        raise ContractError(
+            f"the mask of fixed voxels has {fixed.grid!r}, the mask to refine {initial.grid!r}: resample it"
         )
     inside = _inside(initial)
     unit = min(initial.spacing_mm)
@@ -200,6 +207,7 @@ def _fronts(image: Volume, initial: Volume, settings: _Settings) -> list[_Front]
                 image=standardise(seen.to(settings.device)),
                 lambda1=lambda1,
                 lambda2=lambda2,
+                bounds=_bounds(mask, fixed.array[box] != 0, settings.device) if fixed is not None else None,
                 evolution=Evolution(
                     mu=settings.mu,
                     nu=settings.nu,
@@ -211,6 +219,14 @@ def _fronts(image: Volume, initial: Volume, settings: _Settings) -> list[_Front]
             )
         )
     return fronts
+
+
+def _bounds(mask: NDArray[np.bool_], held: NDArray[np.bool_], device: str) -> tuple[Tensor, Tensor]:
+    """The least and the largest phi (1,1,*S) in units where voxels stay on their side; no limit elsewhere."""
+    least = np.where(held & mask, 0.5, -np.inf).astype(np.float32)
+    most = np.where(held & ~mask, -0.5, np.inf).astype(np.float32)
+    lower, upper = (torch.from_numpy(limit)[None, None].to(device) for limit in (least, most))
+    return lower, upper
 
 
 def _move(
@@ -231,6 +247,7 @@ def _move(
                     done=begin,
                     lambda1=front.lambda1,
                     lambda2=front.lambda2,
+                    bounds=front.bounds,
                 )
         yield end
 

@@ -6,6 +6,7 @@ import streamlit as st
 
 from medseg_ui.cases import Case
 from medseg_ui.components import drop_zone, result_layer, viewer
+from medseg_ui.jobs import ENDED
 from medseg_ui.model_panel import choose_model
 from medseg_ui.open_panel import open_arrivals, show_samples
 from medseg_ui.queue_panel import escape, show_jobs
@@ -96,10 +97,23 @@ def _welcome(here: Visit) -> None:
     show_samples(here)
 
 
+def _watched(here: Visit, case: Case) -> str | None:
+    """The refinement of this image that is going on, if one is."""
+    active = (job for job in here.workspace.jobs if job.kind == "refine" and job.state not in ENDED)
+    return next((job.id for job in active if job.task["volume"] == str(case.volume)), None)
+
+
 def _show(here: Visit, case: Case) -> None:
     result = choose_result(case, key=f"result-{case.id}")
     layer = result_layer(here.service, case, result, owner=here.owner) if result else None
-    saved = viewer(here.service, case, key=f"viewer-{case.id}", owner=here.owner, labels=layer)
+    saved = viewer(
+        here.service,
+        case,
+        key=f"viewer-{case.id}",
+        owner=here.owner,
+        labels=layer,
+        watch=_watched(here, case),
+    )
     if saved:
         st.rerun()
     for note in (case.facts or {})["notes"]:
