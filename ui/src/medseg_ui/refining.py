@@ -61,13 +61,9 @@ def refine(
     on_image = image.with_array(drawn.array, kind="labels")
     moved = medseg.refine(image, on_image, step, fixed=fixed, on_labels=keep_frame, **options)
     frames = find_frames(folder)
+    record = {"step": found.full_name, "options": dict(options), "kept_by_hand": bool(before)}
     return keep_labels(folder, moved, image, classes) | {
-        "provenance": {
-            "step": found.full_name,
-            "options": dict(options),
-            "kept_by_hand": bool(before),
-            **origin,
-        },
+        "provenance": record | dict(origin),
         "model": found.full_name,
         "frames": frames if len(frames) > 1 else [],  # a step that does not tell has one alone
     }
