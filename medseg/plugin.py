@@ -257,7 +257,7 @@ class Panel(Component):
         of: full name of the component whose options make the form.
         asset: path inside the plugin's package of an ES module to draw with, if it has one. Its default
             export is called with ``{data, parentElement, setStateValue}``, draws into ``parentElement``,
-            and says what is chosen by ``setStateValue("values", {name: value})``; ``data.options`` lists
+            and says what is chosen by ``setStateValue("chosen", {name: value})``; ``data.options`` lists
             ``name``, ``type``, ``value`` and ``choices``.
     """
 

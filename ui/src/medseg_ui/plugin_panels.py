@@ -56,9 +56,9 @@ def _values(found: Registered, panel: Panel, kind: str, given: Mapping[str, Any]
         return option_fields(known, key=key, defaults=given)
     component = _drawn_by(found.full_name, registry.read_asset(found, panel.asset))
     data = {"title": panel.title, "options": [_describe(o, given) for o in known.values()]}
-    answer = component(key=key, data=data, on_values_change=_nothing).values or {}
+    answer = component(key=key, data=data, on_chosen_change=_nothing).chosen or {}
     if not isinstance(answer, dict):
-        raise PluginError(f"its module gave {answer!r} as values; wanted an object of options by name")
+        raise PluginError(f"its module chose {answer!r}; wanted an object of options by name")
     return check_options(factory, answer, owner=panel.of)
 
 
