@@ -190,7 +190,7 @@ def test_the_options_have_one_set_of_defaults():
         }
 
     settings = {field.name: field.default for field in dataclasses.fields(_Settings)}
-    assert defaults(refine) == {**settings, "every": 5, "on_iteration": None}
+    assert defaults(refine) == {**settings, "fixed": None, "every": 5, "on_iteration": None}
     assert defaults(make_step) == {**settings, "every": 5}
 
 
