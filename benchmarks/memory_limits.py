@@ -67,7 +67,15 @@ def measure(run: Run, folder: Path, given: argparse.Namespace) -> None:
     write(run, model, volume, given)
     alone = peak_of([sys.executable, "-c", READ, str(volume)])
     limit = ["--max-ram", run.max_ram] if run.max_ram else []
-    command = [sys.executable, "-m", "medseg.cli", "segment", str(volume), "-m", str(model), "-o", str(out)]
+    command = [
+        str(Path(sys.executable).with_name("medseg")),
+        "segment",
+        str(volume),
+        "-m",
+        str(model),
+        "-o",
+        str(out),
+    ]
     begin = time.perf_counter()
     peak = peak_of([*command, "--device", "cpu", "--backend", given.backend, *limit])
     seconds = time.perf_counter() - begin

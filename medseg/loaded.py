@@ -243,8 +243,9 @@ class LoadedModel:
             "warnings": list(warnings),
             "execution": {
                 **asdict(self._execution),
-                "backend": answer.choice.sentence if answer.choice else self._execution.backend,
+                "backend": answer.choice.backend if answer.choice else self._execution.backend,
             },
+            "backend_trials": answer.choice.sentence if answer.choice else None,
             "seconds": spell_seconds(run.watch.seconds),
             "peak_memory_bytes": peak_memory_bytes(),
             "predicted_memory_bytes": answer.plan.as_json(),

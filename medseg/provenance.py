@@ -20,7 +20,7 @@ from medseg.registry import Registry
 from medseg.volume import Volume
 
 _HASHED_VOXELS = 1 << 22  # hashed at once
-_MEASURED = ("seconds", "peak_memory_bytes", "predicted_memory_bytes")
+_MEASURED = ("seconds", "backend_trials", "peak_memory_bytes", "predicted_memory_bytes")
 
 
 def without_measured(provenance: Mapping[str, Any]) -> dict[str, Any]:

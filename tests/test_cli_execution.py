@@ -56,7 +56,7 @@ def test_auto_gives_the_labels_of_eager_and_says_what_it_chose(run, head, tmp_pa
         assert done.exit_code == 0, done.stderr
     eager, auto = (load(tmp_path / f"{name}.nii", kind="labels").array for name in ("eager", "auto"))
     np.testing.assert_array_equal(eager, auto)
-    said = json.loads((tmp_path / "auto.json").read_text())["execution"]["backend"]
+    said = json.loads((tmp_path / "auto.json").read_text())["backend_trials"]
     assert "fastest that agrees, one window: eager" in said
 
 

@@ -1,15 +1,17 @@
 """How a model is run: repeatable, mirrored, within a limit of memory; and the record of it."""
 
+import threading
 from weakref import WeakValueDictionary
 
 import numpy as np
 import pytest
 
-from medseg.errors import ResourceError
+from medseg.errors import Cancelled, ResourceError
 from medseg.inference.execution import Execution
 from medseg.inference.memory import plan_memory
 from medseg.inference.room import Room
-from medseg.predict import segment
+from medseg.predict import load_model, segment
+from medseg.progress import CancelToken
 from medseg.volume import Volume
 
 
@@ -106,3 +108,23 @@ def test_another_backend_is_measured_and_kept_within_a_limit(run, backend, monke
     np.testing.assert_array_equal(result.labels.array, run().labels.array)
     with pytest.raises(ResourceError, match="this run needs about"):
         run(backend=backend, max_ram=10**6)
+
+
+@pytest.mark.parametrize("backend", ["eager", "openvino"])
+def test_cancelling_ends_within_one_window_and_leaves_no_thread(tiny, backend, monkeypatch, tmp_path):
+    monkeypatch.setenv("MEDSEG_HOME", str(tmp_path))
+    loaded = load_model("tiny:bright", device="cpu", execution=Execution(backend=backend, max_ram=10**11))
+    image = Volume(np.random.default_rng(0).uniform(0, 200, (60, 20, 17)).astype(np.float32), np.eye(4))
+    loaded.segment(image)  # what a backend begins stays with the model
+    threads, token, windows = set(threading.enumerate()), CancelToken(), []
+
+    def stop_after_two(progress):
+        if progress.stage == "network" and progress.total > 1:
+            windows.append(progress.done)
+            if progress.done == 2:
+                token.cancel()
+
+    with pytest.raises(Cancelled):
+        loaded.segment(image, progress=stop_after_two, cancel=token)
+    assert windows == [1, 2]
+    assert set(threading.enumerate()) == threads
