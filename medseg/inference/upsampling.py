@@ -20,6 +20,7 @@ Positions = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 Classes = NDArray[np.unsignedinteger[Any]]
 
 _DENSE = 0.35  # of the points near a boundary: from here on, all classes in full are faster
+_BOUNDS = 20_000_000  # largest scores around points, of all classes, that are held at once: 80 MB
 _POINTS = 500_000  # worked on at once, at about 150 bytes each
 
 
@@ -49,8 +50,9 @@ def classify(scores: Scores, positions: Positions) -> Classes:
     if len(near) > _DENSE * least.size:
         return _classify_all(scores, positions)
     result = np.ascontiguousarray(least).reshape(-1)
-    for begin in range(0, len(near), _POINTS):
-        points = near[begin : begin + _POINTS]
+    step = max(1, min(_POINTS, _BOUNDS // len(scores)))
+    for begin in range(0, len(near), step):
+        points = near[begin : begin + step]
         result[points] = _Boundary(scores, positions, least.shape, points).winners(best.dtype)
     return result.reshape(least.shape)
 

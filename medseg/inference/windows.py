@@ -118,6 +118,7 @@ def slide_slabs(
             if following > corner[axis]:
                 for slab in ring.finish(following):
                     yield from _inside(slab, inner)
+        del answers, logits  # they would be held while the network makes the next ones
 
 
 def place(shape: Sequence[int], windows: Windows) -> list[list[int]]:
