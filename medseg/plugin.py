@@ -289,11 +289,13 @@ class Content:
         number: by which ``--allow series=NUMBER`` chooses it, from 1.
         summary: one line: modality, size, number of images, what tells it from the others.
         refusal: why it would not be read as it is; empty if it would.
+        aside: whether it is left out where nothing is chosen, such as a localizer.
     """
 
     number: int
     summary: str
     refusal: str = ""
+    aside: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

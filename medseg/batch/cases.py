@@ -67,7 +67,7 @@ def find_cases(
     *,
     channels: Sequence[str] = (),
     beside: Sequence[str] = (".json",),
-    whole_folders: bool = False,
+    split: bool = True,
     registry: Registry | None = None,
 ) -> list[Case]:
     """Turn inputs into cases with a name and a target each.
@@ -78,7 +78,7 @@ def find_cases(
         channels: the model's. If there are several, inputs become the channels of a case by their
             names; see ``group_channels``.
         beside: suffixes of the files that come with each label map.
-        whole_folders: a folder of several series is one case, because a permission chooses among them.
+        split: make a case of each series of a folder that holds several; localizers are left aside.
         registry: whose formats say what is readable.
 
     Raises:
@@ -92,10 +92,12 @@ def find_cases(
         entries = _grouped(found, channels, suffixes)
         alone = len(inputs) == len(entries) == 1
     else:
+        # A file that is named for the result says that there is one volume: then nobody looks for more.
+        whole = bool(suffix_of(out.name, suffixes)) and not out.is_dir()
         entries = [
             entry
             for root, source in found
-            for entry in _series(root, source, suffixes, registry, whole_folders=whole_folders)
+            for entry in _series(root, source, suffixes, registry, split=split and not whole)
         ]
         alone = len(entries) == 1 and found[0][0] == found[0][1]
     entries += listed
@@ -191,14 +193,14 @@ def _grouped(
 
 
 def _series(
-    root: Path, source: Path, suffixes: Sequence[str], registry: Registry, *, whole_folders: bool
+    root: Path, source: Path, suffixes: Sequence[str], registry: Registry, *, split: bool
 ) -> list[Entry]:
-    """A source as a case; a folder of several series, found in another folder, as one for each."""
+    """A source as a case; a folder of several series as one for each, but for those that are left aside."""
     name = _case_name(root, source, suffixes)
-    contents: tuple[Content, ...] = ()
-    if source.is_dir() and source != root and not whole_folders:
+    contents: list[Content] = []
+    if split and source.is_dir():
         try:
-            contents = list_contents(source, registry=registry)
+            contents = [c for c in list_contents(source, registry=registry) if not c.aside]
         except VolumeError as error:
             return [Entry(name=name, sources=(source,), problem=str(error))]
     if len(contents) < 2:

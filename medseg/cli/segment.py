@@ -54,7 +54,7 @@ def _cases(
     out: Path,
     *,
     beside: Sequence[str],
-    whole_folders: bool,
+    split: bool,
 ) -> "list[Case]":
     """The cases of a model: from files and folders, or the one whose channels were named."""
     from medseg.batch.cases import case_of_channels, find_cases
@@ -63,7 +63,7 @@ def _cases(
 
     channels = channels_of(model)
     if not channel_pairs:
-        return find_cases(inputs, out, channels=channels, beside=beside, whole_folders=whole_folders)
+        return find_cases(inputs, out, channels=channels, beside=beside, split=split)
     given = []
     for pair in channel_pairs:
         name, equals, path = pair.partition("=")
@@ -185,7 +185,8 @@ def segment(
     maps = map_names(labels_of(model)) if probabilities else ()
     beside = suffixes_beside(find_exports(exports), picture=picture, maps=maps)
     read_options = parse_pairs(allow, flag="--allow")
-    cases = _cases(inputs, channel_pairs, model, out, beside=beside, whole_folders="series" in read_options)
+    one_series = "series" in read_options  # the user says which
+    cases = _cases(inputs, channel_pairs, model, out, beside=beside, split=not one_series)
     check_permissions([source for case in cases for source in case.sources], read_options)
     job = {
         "model": model,

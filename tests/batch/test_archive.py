@@ -30,6 +30,23 @@ def test_each_series_of_an_archive_is_a_case_with_its_own_number(tmp_path):
     assert shapes == [(4, 5, 3), (4, 5, 2), (4, 5, 3)]
 
 
+def test_a_flat_archive_is_a_case_for_each_series_unless_one_is_chosen_or_a_file_is_named(tmp_path):
+    write_series(tmp_path / "dump", 3, 2)
+    cases = find_cases([tmp_path / "dump"], tmp_path / "out")
+    assert [case.name for case in cases] == ["dump_series1", "dump_series2"]
+    (chosen,) = find_cases([tmp_path / "dump"], tmp_path / "out", split=False)
+    (named,) = find_cases([tmp_path / "dump"], tmp_path / "mask.nii.gz")
+    assert (chosen.name, dict(chosen.options), named.name, dict(named.options)) == ("dump", {}, "dump", {})
+
+
+def test_what_its_reader_leaves_aside_is_no_case(tmp_path):
+    write_series(tmp_path / "in" / "p1", 2, 3)
+    for slice_ in (tmp_path / "in" / "p1").glob("0-*"):  # what the tests' format takes for a localizer
+        np.savetxt(slice_, np.full((4, 5), -1))
+    (case,) = find_cases([tmp_path / "in"], tmp_path / "out")
+    assert (case.name, dict(case.options)) == ("p1", {})
+
+
 def test_a_series_that_cannot_be_read_is_refused_and_the_others_are_not(tmp_path):
     write_series(tmp_path / "in" / "p1", 1, 2)
     scout, scan = find_cases([tmp_path / "in"], tmp_path / "out")

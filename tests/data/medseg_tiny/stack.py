@@ -25,7 +25,10 @@ def _series(path):
 def contents(path):
     return [
         Content(
-            number=n, summary=f"{len(slices)} slices", refusal="" if len(slices) > 1 else "one slice only"
+            number=n,
+            summary=f"{len(slices)} slices",
+            refusal="" if len(slices) > 1 else "one slice only",
+            aside=bool(slices[0].max() < 0),
         )
         for n, slices in enumerate(_series(path).values(), start=1)
     ]

@@ -31,6 +31,7 @@ class SeriesSummary:
         columns, rows: size of an image.
         spacing_mm: along i, j, k; None if the series would be refused.
         refusal: why it would be refused as it is; empty if it would be read.
+        aside: whether it is left out where no series is chosen: a localizer, say.
     """
 
     number: int
@@ -43,6 +44,7 @@ class SeriesSummary:
     rows: int
     spacing_mm: tuple[float, float, float] | None
     refusal: str
+    aside: bool = False
 
     @property
     def summary(self) -> str:
@@ -80,7 +82,7 @@ def list_series(path: str | Path) -> tuple[SeriesSummary, ...]:
 def contents(path: str | Path) -> tuple[Content, ...]:
     """The list as the core asks for it; see ``list_series``."""
     return tuple(
-        Content(number=entry.number, summary=entry.summary, refusal=entry.refusal)
+        Content(number=entry.number, summary=entry.summary, refusal=entry.refusal, aside=entry.aside)
         for entry in list_series(path)
     )
 
@@ -177,4 +179,5 @@ def _summarise(series: Series, number: int) -> SeriesSummary:
         rows=first.storage.rows if first else 0,
         spacing_mm=spacing,
         refusal=refusal,
+        aside=series.aside,
     )
