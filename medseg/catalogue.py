@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import cast
 
 from medseg.errors import UnknownNameError
+from medseg.model_folder import is_model_folder
 from medseg.options import Option, options_of
 from medseg.plugin import Label, Method, Model
 from medseg.registry import Registered, Registry, default_registry, folder_model
@@ -48,7 +49,8 @@ def find_model(name: str, *, registry: Registry | None = None) -> Registered:
 
     Args:
         name: ``plugin:name``, ``local:name``, a short name while it is unique; or a path: one with a
-            separator in it, or the name of a folder here, if no model has that name.
+            separator in it, or the name of a file or folder here, if no model has that name. What is not a
+            model folder but is recognised by an importer is imported first, and kept in the cache.
         registry: where to look; what is installed, if None.
 
     Raises:
@@ -58,13 +60,24 @@ def find_model(name: str, *, registry: Registry | None = None) -> Registered:
     registry = registry or default_registry()
     path = Path(name).expanduser()
     if "/" in name or os.sep in name:
-        return folder_model(path)
+        return _at(path, registry)
     try:
         return registry.find("model", name, also="method")
     except UnknownNameError:
-        if path.is_dir():
-            return folder_model(path)
+        if path.exists():
+            return _at(path, registry)
         raise
+
+
+def _at(path: Path, registry: Registry) -> Registered:
+    """The model of a folder; that of another tool is imported into the cache first."""
+    if not is_model_folder(path):
+        from medseg.importing import find_importer, keep_imported  # it loads torch, which lists do without
+
+        importer = find_importer(path, registry=registry)
+        if importer:
+            return folder_model(keep_imported(path, importer, registry=registry))
+    return folder_model(path)
 
 
 def model_options(model: str, *, registry: Registry | None = None) -> dict[str, Option]:
@@ -79,6 +92,8 @@ def model_options(model: str, *, registry: Registry | None = None) -> dict[str, 
     if isinstance(found.component, Method):
         return options_of(registry.load(found))
     description = cast(Model, found.component)
+    if description.parts:
+        return {}
     network = registry.find("architecture", description.architecture, within=found.plugin)
     given = description.options
     return {

@@ -13,7 +13,7 @@ def model_card(model: Model) -> str:
         ("reference", model.reference or "none given"),
         ("licence of the weights", model.weights.licence),
         ("sha256 of the weights", f"`{model.weights.sha256}`"),
-        ("architecture", f"`{model.architecture}`" + (f" with head `{model.head}`" if model.head else "")),
+        ("architecture", _network(model)),
         ("channels", channels),
         ("orientation", wanted.orientation),
         ("voxel size", _spacing(wanted)),
@@ -26,6 +26,12 @@ def model_card(model: Model) -> str:
         f"| label | meaning |\n|---|---|\n{labels}\n\n"
         "Run it: `medseg segment IMAGE -m THIS_FOLDER -o OUT`. Research only, not for clinical use.\n"
     )
+
+
+def _network(model: Model) -> str:
+    if model.parts:
+        return f"{len(model.parts)} models, their labels laid over one another"
+    return f"`{model.architecture}`" + (f" with head `{model.head}`" if model.head else "")
 
 
 def _spacing(wanted: Input) -> str:

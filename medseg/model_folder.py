@@ -8,7 +8,7 @@ docs/reference/model-folders.md is the definition.
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from medseg.atomic import write_together
 from medseg.description import from_json, to_json
 from medseg.errors import ContractError, ResourceError, WeightsError
-from medseg.model import Model
+from medseg.model import Model, Weights
 from medseg.model_card import model_card
 
 if TYPE_CHECKING:  # listing models needs no torch
@@ -113,6 +113,36 @@ def write_model(
     return read_model(folder)
 
 
+def write_parts(folder: Path, model: Model, parts: "Sequence[tuple[Model, Mapping[str, Tensor]]]") -> Model:
+    """Write a model that is made of others: each in a folder of its own inside, the whole's contract last.
+
+    Args:
+        folder: made if it is not there.
+        model: whose ``parts`` name them ``./part-1`` and so on.
+        parts: model and tensors of each, as for ``write_model``.
+
+    Raises:
+        ContractError, ResourceError: as ``write_model``.
+    """
+    written = [
+        write_model(folder / part.model, own, tensors)
+        for part, (own, tensors) in zip(model.parts, parts, strict=True)
+    ]
+    _write(folder, replace(model, weights=weights_of_parts(written)), {})
+    return read_model(folder)
+
+
+def weights_of_parts(parts: Sequence[Model]) -> Weights:
+    """What stands for the weights of a model that is made of others; there is no such file."""
+    digests = "".join(part.weights.sha256 for part in parts)
+    return Weights(
+        source="parts:",
+        sha256=hashlib.sha256(digests.encode()).hexdigest(),
+        size=sum(part.weights.size for part in parts),
+        licence=" AND ".join(dict.fromkeys(part.weights.licence for part in parts)),
+    )
+
+
 def _write(folder: Path, model: Model, files: Mapping[str, Callable[[Path], None]]) -> None:
     text = json.dumps({"medseg_model": VERSION, "model": to_json(model)}, indent=2, allow_nan=False) + "\n"
     try:
@@ -135,7 +165,12 @@ def _filled(content: bytes) -> Callable[[Path], None]:
 
 
 def _located(model: Model, folder: Path) -> Model:
-    """The model with what its contract names beside itself as absolute paths."""
+    """The model with what its contract names inside its folder as absolute paths."""
+    parts = tuple(
+        replace(part, model=str(folder / part.model)) if part.model.startswith("./") else part
+        for part in model.parts
+    )
+    model = replace(model, parts=parts)
     scheme, _, rest = model.weights.source.partition(":")
     if scheme != "file":
         return model

@@ -53,6 +53,8 @@ __all__ = [
     "Format",
     "Head",
     "Hooks",
+    "Imported",
+    "Importer",
     "Input",
     "Label",
     "Locator",
@@ -269,6 +271,35 @@ class Panel(Component):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Importer(Component):
+    """Reads another tool's model: ``f(source, name, *, **options) -> Imported``.
+
+    ``source`` is a path, ``name`` the name that the model shall have. What the file says is read as data:
+    nothing in it is run, and what cannot be reproduced is refused by its name.
+
+    Args:
+        recognise: import string of ``recognise(path) -> bool``, quick and without heavy imports.
+    """
+
+    recognise: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Imported:
+    """A model of another tool, as an importer read it.
+
+    Args:
+        model: its weights' source, sha256 and size are filled in when they are written.
+        tensors: the network's state, strictly as the architecture names it.
+        notes: what a user should know of it.
+    """
+
+    model: Model
+    tensors: "Mapping[str, Tensor]" = field(repr=False)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Output:
     """What a head returns and a loss reads.
 
@@ -386,6 +417,10 @@ class Hooks:
         """Ways to segment without a network."""
 
     @hookspec
+    def medseg_importers(self) -> Iterable[Importer]:
+        """Readers of other tools' models."""
+
+    @hookspec
     def medseg_panels(self) -> Iterable[Panel]:
         """Panels of the viewer."""
 
@@ -401,6 +436,7 @@ KINDS: dict[str, tuple[str, type[Component]]] = {
     "backend": ("medseg_backends", Backend),
     "model": ("medseg_models", Model),
     "method": ("medseg_methods", Method),
+    "importer": ("medseg_importers", Importer),
     "panel": ("medseg_panels", Panel),
 }
 """Each kind of component: its hook and its class."""

@@ -30,6 +30,7 @@ SUITES: dict[str, tuple[str, ...]] = {
     "backend": ("description", "code", "backend"),
     "model": ("description", "model"),
     "method": ("description", "code", "method"),
+    "importer": ("description", "code", "importer"),
     "panel": ("description", "panel"),
 }
 """The modules of ``medseg.testing.checks`` whose promises each kind must keep."""

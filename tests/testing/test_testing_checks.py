@@ -21,6 +21,7 @@ from medseg.plugin import (
     Export,
     Format,
     Head,
+    Importer,
     Input,
     Label,
     Locator,
@@ -92,6 +93,11 @@ def backend(code):
 
 def export(code):
     return described(Export, factory=f"faulty.exports:{code}", suffix=".bad")
+
+
+def importer(code, recognise="nothing"):
+    fields = {"factory": f"faulty.importers:{code}", "recognise": f"faulty.importers:{recognise}"}
+    return described(Importer, **fields)
 
 
 def panel(**fields):
@@ -208,6 +214,8 @@ BAD = [
     ("the-module-stays-as-it-was", backend("changes_the_weights"), "a change of 0.weight"),
     ("it-writes-whole-or-refuses", export("leaves_a_part"), "nothing after a refusal"),
     ("it-writes-whole-or-refuses", export("writes_nothing"), "got no file"),
+    ("it-recognises-its-own-alone", importer("refuses", "everything"), "notes.txt and empty recognised"),
+    ("it-refuses-what-is-no-model", importer("takes_anything"), "got None from an empty folder"),
     ("its-form-can-be-made", panel(of="builtin:clipp"), "which no installed plugin offers"),
     ("its-form-can-be-made", panel(of="builtin:zscore"), "which has no options"),
     ("its-asset-is-in-the-package", panel(asset="panel.js"), "no file inside faulty"),

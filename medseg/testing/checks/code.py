@@ -18,13 +18,14 @@ CALLS: dict[str, tuple[int, tuple[str, ...], str]] = {
     "step": (0, (), "f(*, **options)"),
     "method": (0, (), "f(*, **options)"),
     "backend": (2, (), "f(module, example, *, **options)"),
+    "importer": (2, (), "f(source, name, *, **options)"),
 }
 """For each kind: how many positional arguments medseg gives, which keywords, and how the docs write it."""
 
 
 def check_code_is_found(subject: Subject) -> None:
     """Every import string of the description leads to something that can be called."""
-    strings = [getattr(subject.component, field, "") for field in ("factory", "write", "sniff")]
+    strings = [getattr(subject.component, field, "") for field in ("factory", "write", "sniff", "recognise")]
     for target in (strings[0], *filter(None, strings[1:])):
         try:
             found = subject.registry.load_string(subject.registered, target)

@@ -1,0 +1,65 @@
+"""A model that is made of others: each segments the image, and their labels are laid over one another."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from medseg.errors import ContractError
+from medseg.inference.backends import Trial
+from medseg.inference.engine import Answer
+from medseg.inference.execution import Execution
+from medseg.inference.run import Run
+from medseg.loaded import LoadedModel, Source
+from medseg.plugin import Model
+from medseg.registry import Registered, Registry
+from medseg.volume import Volume, smallest_integer_type
+
+
+class ComposedModel(LoadedModel):
+    """Several loaded models under one contract; made by ``load_model``."""
+
+    def __init__(
+        self,
+        *,
+        found: Registered,
+        description: Model,
+        parts: Sequence[LoadedModel],
+        device: torch.device,
+        registry: Registry,
+        execution: Execution,
+    ) -> None:
+        self._identify(found, description, device=device, registry=registry, execution=execution)
+        self._parts = parts
+        for part, loaded in zip(description.parts, parts, strict=True):
+            here = {label.value for label in description.labels}
+            there = {label.value for label in loaded.description.labels}
+            wrong = [pair for pair in part.labels if pair[0] not in there or pair[1] not in here]
+            if wrong:
+                raise ContractError(
+                    f"model {self.name}: part {loaded.name} maps labels {wrong} that it or the whole has not"
+                )
+
+    def compare_backends(
+        self, image: Source | Sequence[Source] | None = None, *, patient: bool = False
+    ) -> list[Trial]:
+        """Time every backend for the first part; see ``LoadedModel``."""
+        return self._parts[0].compare_backends(image, patient=patient)
+
+    def _labels(self, volumes: Sequence[Volume], run: Run) -> tuple[Volume, Answer]:
+        kind = smallest_integer_type(max(label.value for label in self.description.labels))
+        total = np.zeros(volumes[0].shape, kind)
+        answer: Answer | None = None
+        for part, loaded in zip(self.description.parts, self._parts, strict=True):
+            found, answer = loaded._labels(volumes, run)  # noqa: SLF001  # parts are loaded models like itself
+            table = np.zeros(max(label.value for label in loaded.description.labels) + 1, kind)
+            for own, whole in part.labels:
+                table[own] = whole
+            mapped = table[found.array]
+            np.copyto(total, mapped, where=mapped != 0)
+        assert answer is not None  # a contract with parts has at least one
+        labels = volumes[0].with_array(total, kind="labels")
+        for step in self._post:
+            labels, _ = step(labels)
+        return labels, replace(answer, labels=labels)

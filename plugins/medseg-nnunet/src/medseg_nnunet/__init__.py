@@ -1,0 +1,1 @@
+"""U-Net, 3D U-Net, Attention U-Net and UNet++ for medseg."""
