@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from medseg.errors import ContractError
+from medseg.errors import ContractError, OptionError
 from medseg.inference.backends import Trial
 from medseg.inference.engine import Answer
 from medseg.inference.execution import Execution
@@ -31,6 +31,11 @@ class ComposedModel(LoadedModel):
         execution: Execution,
     ) -> None:
         self._identify(found, description, device=device, registry=registry, execution=execution)
+        if execution.probabilities:
+            raise OptionError(
+                f"model {self.name} is made of {len(parts)} others, whose probabilities do not add up "
+                f"to any of its own; run a part: {', '.join(part.model for part in description.parts)}"
+            )
         self._parts = parts
         for part, loaded in zip(description.parts, parts, strict=True):
             here = {label.value for label in description.labels}
@@ -47,12 +52,12 @@ class ComposedModel(LoadedModel):
         """Time every backend for the first part; see ``LoadedModel``."""
         return self._parts[0].compare_backends(image, patient=patient)
 
-    def _labels(self, volumes: Sequence[Volume], run: Run) -> tuple[Volume, Answer]:
+    def _labels(self, volumes: Sequence[Volume], run: Run) -> tuple[Volume, dict[int, Volume], Answer]:
         kind = smallest_integer_type(max(label.value for label in self.description.labels))
         total = np.zeros(volumes[0].shape, kind)
         answer: Answer | None = None
         for part, loaded in zip(self.description.parts, self._parts, strict=True):
-            found, answer = loaded._labels(volumes, run)  # noqa: SLF001  # parts are loaded models like itself
+            found, _, answer = loaded._labels(volumes, run)  # parts are loaded models like itself
             table = np.zeros(max(label.value for label in loaded.description.labels) + 1, kind)
             for own, whole in part.labels:
                 table[own] = whole
@@ -62,4 +67,4 @@ class ComposedModel(LoadedModel):
         labels = volumes[0].with_array(total, kind="labels")
         for step in self._post:
             labels, _ = step(labels)
-        return labels, replace(answer, labels=labels)
+        return labels, {}, replace(answer, labels=labels)

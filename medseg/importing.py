@@ -45,8 +45,8 @@ def import_model(
     """
     if not NAME.fullmatch(name.replace(".", "-")):
         raise OptionError(
-            f"the name {name!r} is not allowed: use lower-case letters and digits, joined by single hyphens or "
-            "dots, beginning with a letter"
+            f"the name {name!r} is not allowed: use lower-case letters and digits, joined by single hyphens "
+            "or dots, beginning with a letter"
         )
     folder = folder or models_folder() / name
     if folder.exists() and any(folder.iterdir()):

@@ -47,6 +47,8 @@ class _Maps:
 class LoadedModel:
     """A model with its weights on a device; made by ``load_model``."""
 
+    _locator: "LoadedModel | None"
+
     def __init__(
         self,
         *,
@@ -58,12 +60,7 @@ class LoadedModel:
         execution: Execution,
         locator: "LoadedModel | None",
     ) -> None:
-        self.name = found.full_name
-        self.description = description
-        self._plugin = found.plugin
-        self._device = device
-        self._registry = registry
-        self._execution = execution
+        self._identify(found, description, device=device, registry=registry, execution=execution)
         self._locator = locator
         self._engine = Engine(
             name=self.name,
@@ -74,6 +71,23 @@ class LoadedModel:
             registry=registry,
         )
         self._preparation = Preparation(description.input, lambda use: make_step(*self._step(use, "pre")))
+
+    def _identify(
+        self,
+        found: Registered,
+        description: Model,
+        *,
+        device: torch.device,
+        registry: Registry,
+        execution: Execution,
+    ) -> None:
+        self.name = found.full_name
+        self.description = description
+        self._plugin = found.plugin
+        self._device = device
+        self._registry = registry
+        self._execution = execution
+        self._locator = None
         self._post = [load_post_step(*self._step(use, "post")) for use in description.post]
 
     def segment(

@@ -7,10 +7,12 @@ from typing import Any, cast
 import torch
 
 from medseg.catalogue import find_model
+from medseg.composed import ComposedModel
 from medseg.errors import OptionError, ResourceError, WeightsError
 from medseg.inference.execution import Execution
 from medseg.loaded import LoadedModel
 from medseg.method import LoadedMethod
+from medseg.model_folder import weights_of_parts
 from medseg.plugin import Model, Slices, StepUse
 from medseg.predictor import Predictor, Source
 from medseg.progress import CancelToken, OnProgress
@@ -119,6 +121,15 @@ def load_network(
 ) -> LoadedModel:
     """A model whose description is found; arguments as in ``load_model``."""
     description = cast(Model, found.component)  # the registry checked its class
+    if description.parts:
+        return _load_parts(
+            found,
+            description,
+            device=device,
+            options=options,
+            execution=execution or Execution(),
+            registry=registry,
+        )
     if options:
         description = replace(description, options={**description.options, **options})
     patch = description.input.patch
@@ -158,6 +169,46 @@ def load_network(
         )
         if locator
         else None,
+    )
+
+
+def _load_parts(
+    found: Registered,
+    description: Model,
+    *,
+    device: str,
+    options: Mapping[str, Any] | None,
+    execution: Execution,
+    registry: Registry,
+) -> LoadedModel:
+    if options:
+        raise OptionError(
+            f"{found.full_name} is made of others and has no network of its own to set options of"
+        )
+    parts = [
+        load_network(
+            find_model(part.model, registry=registry)
+            if "/" in part.model
+            else registry.find("model", part.model, within=found.plugin),
+            device=device,
+            execution=execution,
+            registry=registry,
+        )
+        for part in description.parts
+    ]
+    expected = weights_of_parts([part.description for part in parts]).sha256
+    if expected != description.weights.sha256:
+        raise WeightsError(
+            f"{found.full_name}: the weights of its parts have together sha256 {expected}, its contract says "
+            f"{description.weights.sha256}; a part was replaced: import the model again"
+        )
+    return ComposedModel(
+        found=found,
+        description=description,
+        parts=parts,
+        device=choose_device(device),
+        registry=registry,
+        execution=execution,
     )
 
 

@@ -9,6 +9,7 @@ import click
 import medseg
 from medseg.cli.demo import bench, demo
 from medseg.cli.evaluate import evaluate, leaderboard
+from medseg.cli.importing import import_
 from medseg.cli.plugins import doctor, models, plugin, ui
 from medseg.cli.segment import segment
 from medseg.cli.status import Commands
@@ -30,6 +31,7 @@ for command in (
     info,
     convert,
     deidentify,
+    import_,
     models,
     plugin,
     doctor,

@@ -1,1 +1,1 @@
-"""U-Net, 3D U-Net, Attention U-Net and UNet++ for medseg."""
+"""nnU-Net's networks and model folders for medseg."""

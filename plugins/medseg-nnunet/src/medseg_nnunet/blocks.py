@@ -5,17 +5,17 @@ that it gives to the same tensors (``all_modules``, ``decoder.encoder``) are lef
 """
 
 from collections.abc import Sequence
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from torch import Tensor, nn
 
 Norm = Literal["instance", "batch"]
 Sizes = Sequence[int]
 
-CONV = {2: nn.Conv2d, 3: nn.Conv3d}
-UP = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
-POOL = {2: nn.AvgPool2d, 3: nn.AvgPool3d}
-NORM = {
+CONV: dict[int, Any] = {2: nn.Conv2d, 3: nn.Conv3d}
+UP: dict[int, Any] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+POOL: dict[int, Any] = {2: nn.AvgPool2d, 3: nn.AvgPool3d}
+NORM: dict[tuple[str, int], Any] = {
     ("instance", 2): nn.InstanceNorm2d,
     ("instance", 3): nn.InstanceNorm3d,
     ("batch", 2): nn.BatchNorm2d,

@@ -13,7 +13,7 @@ from torch import Tensor
 from medseg.errors import WeightsError
 
 # What nnU-Net's logbook adds to the tensors: numpy's numbers, which are data.
-_NUMBERS = [
+_NUMBERS: list[Any] = [
     np.dtype,
     np._core.multiarray.scalar,  # type: ignore[attr-defined]  # numpy lists it nowhere, pickles name it
     (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),  # type: ignore[attr-defined]  # numpy 1's name

@@ -1,12 +1,12 @@
 """An nnU-Net v2 model folder as a medseg model: contract from the plans, tensors from the checkpoints."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from medseg.errors import ContractError, OptionError, WeightsError
 from medseg.plugin import Imported, Model, Weights
@@ -15,7 +15,10 @@ from medseg_nnunet.checkpoint import Checkpoint, read_checkpoint
 from medseg_nnunet.plans import Plans, input_of, labels_of, network_of, read_plans
 from medseg_nnunet.recognise import model_folders
 
-_FACTORIES = {"nnunet:plain-unet": networks.plain_unet, "nnunet:residual-unet": networks.residual_unet}
+_FACTORIES: dict[str, Callable[..., nn.Module]] = {
+    "nnunet:plain-unet": networks.plain_unet,
+    "nnunet:residual-unet": networks.residual_unet,
+}
 
 
 def read_folder(

@@ -122,7 +122,7 @@ def input_of(plans: Plans, dataset: Mapping[str, Any], *, orientation: str, mirr
     names = dataset.get("channel_names") or dataset.get("modality") or {}
     return Input(
         channels=tuple(_channel(plans, names, number) for number in range(len(names))),
-        spacing_mm=plans.arranged([float(mm) for mm in plans.values["spacing"]]),  # type: ignore[arg-type]  # three
+        spacing_mm=plans.arranged([float(mm) for mm in plans.values["spacing"]]),
         orientation=orientation or READERS[reader],
         patch=Windows(size=plans.arranged(plans.values["patch_size"]), overlap=0.5, placement="nnunet"),
         crop="nonzero",
