@@ -11,8 +11,9 @@ from medseg.inference.backends import Trial
 from medseg.inference.engine import Answer
 from medseg.inference.execution import Execution
 from medseg.inference.run import Run
-from medseg.loaded import LoadedModel, Source
+from medseg.loaded import LoadedModel, Maps
 from medseg.plugin import Model
+from medseg.predictor import Source
 from medseg.registry import Registered, Registry
 from medseg.volume import Volume, smallest_integer_type
 
@@ -31,10 +32,10 @@ class ComposedModel(LoadedModel):
         execution: Execution,
     ) -> None:
         self._identify(found, description, device=device, registry=registry, execution=execution)
-        if execution.probabilities:
+        if execution.probabilities or execution.attention:
             raise OptionError(
-                f"model {self.name} is made of {len(parts)} others, whose probabilities do not add up "
-                f"to any of its own; run a part: {', '.join(part.model for part in description.parts)}"
+                f"model {self.name} is made of {len(parts)} others, whose maps do not add up to any of its "
+                f"own; run a part: {', '.join(part.model for part in description.parts)}"
             )
         self._parts = parts
         for part, loaded in zip(description.parts, parts, strict=True):
@@ -52,7 +53,7 @@ class ComposedModel(LoadedModel):
         """Time every backend for the first part; see ``LoadedModel``."""
         return self._parts[0].compare_backends(image, patient=patient)
 
-    def _labels(self, volumes: Sequence[Volume], run: Run) -> tuple[Volume, dict[int, Volume], Answer]:
+    def _labels(self, volumes: Sequence[Volume], run: Run) -> tuple[Volume, Maps, Answer]:
         kind = smallest_integer_type(max(label.value for label in self.description.labels))
         total = np.zeros(volumes[0].shape, kind)
         answer: Answer | None = None
@@ -66,5 +67,5 @@ class ComposedModel(LoadedModel):
         assert answer is not None  # a contract with parts has at least one
         labels = volumes[0].with_array(total, kind="labels")
         for step in self._post:
-            labels, _ = step(labels)
-        return labels, {}, replace(answer, labels=labels)
+            labels = step(labels, volumes[0])
+        return labels, Maps(probabilities=None, entropy=None, attention=None), replace(answer, labels=labels)

@@ -36,7 +36,7 @@ from medseg.volume import Grid, Volume
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Maps:
+class Maps:
     """What of a ``Segmentation`` is not labels."""
 
     probabilities: dict[int, Volume] | None
@@ -161,7 +161,7 @@ class LoadedModel:
             prepared, grid = self._prepare(seen, run)
             return self._engine.compare(prepared, grid, patient=patient)
 
-    def _labels(self, volumes: Sequence[Volume], run: Run) -> tuple[Volume, "_Maps", Answer]:
+    def _labels(self, volumes: Sequence[Volume], run: Run) -> tuple[Volume, Maps, Answer]:
         orientation = self.description.input.orientation
         turned = [reorient(volume, orientation) for volume in volumes]
         seen, turn_back = [volume for volume, _ in turned], turned[0][1]
@@ -190,7 +190,7 @@ class LoadedModel:
             def bring_home(map_: NDArray[Any]) -> Volume:
                 return turn_back(_on_disk(Volume(map_, home.affine), undos))
 
-            maps = _Maps(
+            maps = Maps(
                 probabilities=_each(bring_home, answer.maps.of_label) if answer.maps else None,
                 entropy=bring_home(answer.maps.entropy) if answer.maps else None,
                 attention=_each(bring_home, gates) if gates else None,

@@ -2,10 +2,10 @@
 
     peer/bin/python benchmarks/peers/write_nnunet_model.py head.nii.gz FOLDER --case mri --folds 2
 
-The network begins with nnU-Net's own random weights (He). With these alone, scores of classes lie so close
-together that labels are decided by the last bits of float16, in which nnU-Net blends windows. So it is
-trained for a minute, on the image itself, to tell three ranges of the smoothed intensity apart, split where
-they are rare (Otsu): its labels mean nothing, but its scores are as far apart as those of a trained model.
+The weights are nnU-Net's own random ones (He), but for the last layer. With a random one, scores of classes
+lie so close together that labels are decided by the last bits of float16, in which nnU-Net blends windows. So
+the last layer is fitted, by least squares on one window of the image, to scores of +4 for a voxel's class and
+-4 for the others, where the classes are ranges of the intensity.
 """
 
 import argparse
@@ -19,20 +19,14 @@ from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPre
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from scipy.ndimage import gaussian_filter
-from skimage.filters import threshold_multiotsu
-from torch.nn import functional
 
+QUANTILES = (0.5, 0.85)  # of the window: background below, then the two labels
 CT = {"mean": 40.0, "std": 150.0, "percentile_00_5": -900.0, "percentile_99_5": 900.0}
 CASES: dict[str, dict[str, Any]] = {
-    # spacing and patch in nnU-Net's order: the reversed axes of the file, then transpose_forward.
-    "mri": {},
+    "plain": {},
     "mirrored": {"mirror": (0, 1, 2)},
-    "thick": {
-        "spacing": [5.0, 1.0, 1.0],
-        "strides": [[1, 1, 1], [1, 2, 2], [1, 2, 2]],
-        "kernels": [[1, 3, 3]],
-    },
-    "transposed": {"transpose": [1, 0, 2], "spacing": [2.0, 1.4, 1.7], "mirror": (0, 2)},
+    "thick": {"first": ([1, 3, 3], [1, 2, 2])},  # kernel of the first stage, stride of the second
+    "transposed": {"transpose": [1, 0, 2], "mirror": (0, 2), "first": ([3, 1, 3], [2, 1, 2])},
     "ct": {"channel": "CT", "scheme": "CTNormalization"},
     "masked": {"mask": True},
     "regions": {"labels": {"background": 0, "all": [1, 2], "inner": [2]}, "order": [1, 2]},
@@ -48,9 +42,7 @@ def main() -> None:
     parser.add_argument("--case", choices=CASES, default="mri")
     parser.add_argument("--folds", type=int, default=1)
     parser.add_argument("--patch", type=int, default=96)
-    parser.add_argument("--steps", type=int, default=60, help="of training")
-    parser.add_argument("--train-patch", type=int, default=64, help="side of a training window")
-    parser.add_argument("--spacing", type=float, default=1.5)
+    parser.add_argument("--spacing", type=float, nargs=3, default=[1.5, 1.5, 1.5], help="the plans' order")
     parser.add_argument("--features", type=int, nargs="+", default=[16, 32, 64, 128, 256])
     given = parser.parse_args()
     case = CASES[given.case]
@@ -59,13 +51,11 @@ def main() -> None:
     (given.folder / "plans.json").write_text(json.dumps(plans, indent=1))
     (given.folder / "dataset.json").write_text(json.dumps(dataset, indent=1))
     manager = PlansManager(plans)
-    data = prepared(given.image, manager, dataset)
+    window = middle_of(given.image, manager, dataset)
     for fold in range(given.folds):
         torch.manual_seed(fold)
         network = network_of(manager, dataset)
-        size = [min(n, given.train_patch) for n in manager.get_configuration("3d_fullres").patch_size]
-        train(network, data, size=size, steps=given.steps, regions="regions_class_order" in dataset)
-        network.eval()
+        fit_last_layer(network.eval(), window, regions="regions_class_order" in dataset)
         place = given.folder / f"fold_{fold}"
         place.mkdir()
         torch.save(checkpoint_of(network, plans, dataset, fold, case), place / "checkpoint_final.pth")
@@ -74,9 +64,9 @@ def main() -> None:
 def plans_of(case: dict[str, Any], given: argparse.Namespace) -> dict[str, Any]:
     stages = len(given.features)
     strides = [[1, 1, 1], *[[2, 2, 2]] * (stages - 1)]
-    strides[: len(case.get("strides", []))] = case.get("strides", [])
     kernels = [[3, 3, 3]] * stages
-    kernels[: len(case.get("kernels", []))] = case.get("kernels", [])
+    if "first" in case:
+        kernels[0], strides[1] = case["first"]
     factor = np.prod(strides, axis=0)
     patch = [int(given.patch // f * f) for f in factor]
     resampling = {"is_seg": False, "order_z": 0, "force_separate_z": None}
@@ -86,7 +76,7 @@ def plans_of(case: dict[str, Any], given: argparse.Namespace) -> dict[str, Any]:
         "batch_size": 2,
         "patch_size": patch,
         "median_image_size_in_voxels": [128.0, 128.0, 128.0],
-        "spacing": case.get("spacing", [given.spacing] * 3),
+        "spacing": given.spacing,
         "normalization_schemes": [case.get("scheme", "ZScoreNormalization")],
         "use_mask_for_norm": [case.get("mask", False)],
         "resampling_fn_data": "resample_data_or_seg_to_shape",
@@ -181,38 +171,33 @@ def network_of(manager: PlansManager, dataset: dict[str, Any]) -> torch.nn.Modul
     )
 
 
-def prepared(image: Path, manager: PlansManager, dataset: dict[str, Any]) -> torch.Tensor:
-    """The image (C,*S) as nnU-Net prepares it, at least as large as a window."""
+def middle_of(image: Path, manager: PlansManager, dataset: dict[str, Any]) -> torch.Tensor:
+    """One window (1,C,*S) in the middle of the image, as nnU-Net prepares it."""
     values = manager.get_configuration("3d_fullres")
     data, *_ = DefaultPreprocessor(verbose=False).run_case([str(image)], None, manager, values, dataset)
     short = [max(0, size - n) for size, n in zip(values.patch_size, data.shape[1:], strict=True)]
-    return torch.from_numpy(np.pad(data, [(0, 0), *((0, n) for n in short)]))
+    data = np.pad(data, [(0, 0), *((0, n) for n in short)])
+    starts = [(n - size) // 2 for n, size in zip(data.shape[1:], values.patch_size, strict=True)]
+    box = tuple(slice(a, a + size) for a, size in zip(starts, values.patch_size, strict=True))
+    return torch.from_numpy(np.ascontiguousarray(data[(slice(None), *box)][None]))
 
 
-def train(
-    network: torch.nn.Module, data: torch.Tensor, *, size: list[int], steps: int, regions: bool
-) -> None:
-    """Adam, one random window a step, cross-entropy (of regions: binary)."""
-    smooth = gaussian_filter(data[0].numpy(), 1)
-    kinds = torch.from_numpy(np.digitize(smooth, threshold_multiotsu(smooth, classes=3)))
-    optimiser = torch.optim.Adam(network.parameters(), 3e-3)
-    chance = np.random.default_rng(0)
-    for step in range(steps):
-        starts = [int(chance.integers(0, n - s + 1)) for n, s in zip(kinds.shape, size, strict=True)]
-        box = tuple(slice(a, a + s) for a, s in zip(starts, size, strict=True))
-        logits = network(data[(slice(None), *box)][None])
-        target = kinds[box][None]
-        if regions:
-            both = torch.stack([target >= 1, target >= 2], dim=1).float()
-            loss = functional.binary_cross_entropy_with_logits(logits, both)
-        else:
-            loss = functional.cross_entropy(logits, target)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        for group in optimiser.param_groups:
-            group["lr"] = 3e-3 * (1 - (step + 1) / steps) ** 0.9
-    print(f"loss after {steps} steps: {loss.item():.3f}")
+@torch.inference_mode()
+def fit_last_layer(network: torch.nn.Module, window: torch.Tensor, *, regions: bool) -> None:
+    layer = network.decoder.seg_layers[-1]
+    seen: list[torch.Tensor] = []
+    hook = layer.register_forward_hook(lambda _, given, __: seen.append(given[0]))
+    network(window)
+    hook.remove()
+    features = seen[0][0].flatten(1).double().T
+    features = torch.cat([features, torch.ones(len(features), 1, dtype=torch.float64)], dim=1)
+    values = gaussian_filter(window[0, 0].numpy(), 0.5)
+    kinds = torch.from_numpy(np.digitize(values, np.quantile(values, QUANTILES))).flatten()
+    wanted = torch.stack([kinds >= 1, kinds >= 2] if regions else [kinds == n for n in range(3)], dim=1)
+    ridge = 1e-3 * len(features) * torch.eye(features.shape[1], dtype=torch.float64)
+    solved = torch.linalg.solve(features.T @ features + ridge, features.T @ (wanted.double() * 8 - 4))
+    layer.weight.copy_(solved[:-1].T.reshape(layer.weight.shape))
+    layer.bias.copy_(solved[-1])
 
 
 def checkpoint_of(

@@ -13,8 +13,9 @@ ROOT = Path(__file__).parents[2]
 CORE = ROOT / "medseg"
 PLUGINS = sorted(path for path in (ROOT / "plugins").iterdir() if (path / "src").is_dir())
 
-# What a plugin may import of medseg; atomic for formats, whose files appear whole as the core's do.
-OFFERED = ("plugin", "volume", "geometry", "errors", "testing", "atomic", "memory")
+# What a plugin may import of medseg; atomic for formats, whose files appear whole as the core's do, and
+# description for importers, which read contracts.
+OFFERED = ("plugin", "volume", "geometry", "errors", "testing", "atomic", "memory", "description")
 # The chain of the design: a module imports none of a later link.
 CHAIN = (
     ("plugin", "errors"),

@@ -4,13 +4,14 @@ Isensee et al. 2021, doi:10.1038/s41592-020-01008-z, and 2024, doi:10.1007/978-3
 stages there are, how wide they are and where they stride comes from a model's plans.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from medseg.errors import OptionError
+from medseg.errors import ContractError, OptionError
 from medseg_nnunet.blocks import CONV, UP, Norm, ResidualStack, Stack
 
 Stages = tuple[tuple[int, ...], ...]
@@ -73,15 +74,29 @@ class Decoder(nn.Module):
 
 
 class UNet(nn.Module):
-    """Encoder and decoder."""
+    """Encoder and decoder.
 
-    def __init__(self, encoder: Encoder, decoder: Decoder) -> None:
+    Args:
+        encoder, decoder: of the same stages.
+        strides: theirs, which say what sizes can be halved and doubled again.
+    """
+
+    def __init__(self, encoder: Encoder, decoder: Decoder, strides: Stages) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
+        self.multiples = tuple(math.prod(axis) for axis in zip(*strides, strict=True))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B,C,*S) -> logits (B,K,*S)."""
+        """(B,C,*S) -> logits (B,K,*S).
+
+        Raises:
+            ContractError: a size is not a multiple of the product of its axis's strides.
+        """
+        if any(size % n for size, n in zip(x.shape[2:], self.multiples, strict=True)):
+            raise ContractError(
+                f"this network needs sizes that are multiples of {self.multiples}; got {tuple(x.shape[2:])}"
+            )
         return cast(Tensor, self.decoder(self.encoder(x)))
 
 
@@ -144,7 +159,7 @@ def plain_unet(
             for s, n in enumerate(convs)
         ]
         decoder = Decoder(out_channels, widths, kernels, strides, decoder_convs, norm=norm, bias=bias)
-        return UNet(Encoder(stages, None), decoder)
+        return UNet(Encoder(stages, None), decoder, strides)
 
     return _folded(one, folds)
 
@@ -184,7 +199,7 @@ def residual_unet(
             for s, n in enumerate(blocks)
         ]
         decoder = Decoder(out_channels, widths, kernels, strides, decoder_convs, norm=norm, bias=bias)
-        return UNet(Encoder(stages, stem), decoder)
+        return UNet(Encoder(stages, stem), decoder, strides)
 
     return _folded(one, folds)
 

@@ -1,0 +1,1 @@
+"""Networks that are files for medseg: ONNX and TorchScript."""
