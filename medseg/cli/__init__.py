@@ -13,6 +13,7 @@ from medseg.cli.importing import import_
 from medseg.cli.plugins import doctor, models, plugin, ui
 from medseg.cli.segment import segment
 from medseg.cli.status import Commands
+from medseg.cli.train import train
 from medseg.cli.volumes import convert, deidentify, info
 
 
@@ -24,6 +25,7 @@ def main() -> None:
 
 for command in (
     segment,
+    train,
     evaluate,
     leaderboard,
     demo,

@@ -1,8 +1,11 @@
 """Options that several commands share."""
 
+import re
 from pathlib import Path
 
 import click
+
+from medseg.errors import OptionError
 
 FILE = click.Path(path_type=Path)
 EXISTING = click.Path(path_type=Path, exists=True)
@@ -24,3 +27,17 @@ allow_option = click.option(
     metavar="KEY=VALUE",
     help="Permit what a reader would refuse, such as orientation=sform; the refusal names the key.",
 )
+
+_NETWORK_OPTION = re.compile(r"([a-z][a-z0-9_-]*)=(.*)")
+
+
+def out_and_options(outs: tuple[str, ...]) -> tuple[Path, dict[str, str]]:
+    """Tell the one place to write to from the options of the network, which look like ``width=32``."""
+    matches = [_NETWORK_OPTION.fullmatch(value) for value in outs]
+    places = [value for value, match in zip(outs, matches, strict=True) if not match]
+    if len(places) != 1:
+        raise OptionError(
+            f"-o names {len(places)} places to write to ({', '.join(places) or 'none'}); wanted one, and "
+            "options of the network as -o NAME=VALUE. A place with an equals sign in it: ./NAME=VALUE"
+        )
+    return Path(places[0]), {match[1].replace("-", "_"): match[2] for match in matches if match}

@@ -1,6 +1,5 @@
 """medseg segment: cases through one model."""
 
-import re
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -11,14 +10,12 @@ import click
 
 from medseg.cli.cohort import cohort_options, stopped_by_sigterm, timeout_of
 from medseg.cli.document import as_json, print_json
-from medseg.cli.options import EXISTING, allow_option, device_option, model_option
+from medseg.cli.options import EXISTING, allow_option, device_option, model_option, out_and_options
 from medseg.cli.status import REFUSED
 from medseg.errors import OptionError
 
 if TYPE_CHECKING:
     from medseg.batch.cases import Case
-
-_NETWORK_OPTION = re.compile(r"([a-z][a-z0-9_-]*)=(.*)")
 
 
 class _Segment(click.Command):
@@ -33,18 +30,6 @@ class _Segment(click.Command):
         rows = [(o.name, f"{o.type_name}, default {o.default}") for o in model_options(model).values()]
         with formatter.section(f"Options of {model}, as -o NAME=VALUE"):
             formatter.write_dl(rows or [("none", "it takes no options")])
-
-
-def _out_and_options(outs: tuple[str, ...]) -> tuple[Path, dict[str, str]]:
-    """Tell the one place to write to from the options of the network, which look like ``width=32``."""
-    matches = [_NETWORK_OPTION.fullmatch(value) for value in outs]
-    places = [value for value, match in zip(outs, matches, strict=True) if not match]
-    if len(places) != 1:
-        raise OptionError(
-            f"-o names {len(places)} places to write to ({', '.join(places) or 'none'}); wanted one, and "
-            "options of the network as -o NAME=VALUE. A place with an equals sign in it: ./NAME=VALUE"
-        )
-    return Path(places[0]), {match[1].replace("-", "_"): match[2] for match in matches if match}
 
 
 def _cases(
@@ -170,7 +155,7 @@ def segment(
     Several cases are a cohort: worker processes do them, OUT keeps a journal, and the same command again
     goes on where the last one stopped.
     """
-    out, options = _out_and_options(outs)
+    out, options = out_and_options(outs)
     if not inputs and not channel_pairs:
         raise OptionError("Missing argument 'INPUT...', or --channel NAME=PATH for each channel of the model")
     if inputs and channel_pairs:

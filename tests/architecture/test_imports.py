@@ -24,7 +24,7 @@ CHAIN = (
     ("builtin",),
     ("segmenter", "weights"),
     ("inference",),
-    ("segmentation", "loaded", "predict", "train", "evaluation", "batch"),
+    ("segmentation", "loaded", "predict", "training", "evaluation", "batch"),
     ("cli",),
 )
 

@@ -1,0 +1,206 @@
+"""A dataset looked at before it is trained on: geometry, labels, duplicates, leakage; and its fingerprint."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from typing import Any, Literal
+
+import numpy as np
+
+from medseg.errors import VolumeError
+from medseg.formats import load
+from medseg.geometry import reorient
+from medseg.training.dataset import Case, Dataset
+from medseg.volume import Volume
+
+PERCENTILES = (0.5, 50.0, 99.5)
+_SAMPLED = 100_000  # voxels of a channel that percentiles are taken of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """Something about a dataset that people should know.
+
+    Args:
+        case: its name, or two names.
+        sentence: what was found.
+        fatal: training would be wrong.
+    """
+
+    case: str
+    sentence: str
+    fatal: bool = True
+
+    def __str__(self) -> str:
+        return f"{'REFUSED' if self.fatal else 'note'} {self.case}: {self.sentence}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseFacts:
+    """What was measured of a case, along R, A, S.
+
+    Args:
+        name: of the case.
+        split: of the case.
+        shape, spacing_mm: of its label map.
+        label_ml: volume of each class, background included, by value.
+        intensities: for each channel 0.5th, 50th and 99.5th percentile, mean and deviation within
+            what is learnt.
+        image_sha256: of the voxels of all channels, whatever the file and the order of its axes.
+        labels_sha256: likewise.
+    """
+
+    name: str
+    split: Literal["train", "val", "test"]
+    shape: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    label_ml: dict[int, float]
+    intensities: tuple[tuple[float, ...], ...]
+    image_sha256: str
+    labels_sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What the check of a dataset found."""
+
+    facts: tuple[CaseFacts, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def fatal(self) -> tuple[Finding, ...]:
+        """The findings that forbid training."""
+        return tuple(finding for finding in self.findings if finding.fatal)
+
+    def as_json(self) -> dict[str, Any]:
+        """For the run's folder: no path, no name of a patient."""
+        return {
+            "cases": [asdict(fact) for fact in self.facts],
+            "findings": [asdict(finding) for finding in self.findings],
+        }
+
+
+def check_dataset(dataset: Dataset) -> Report:
+    """Read every file of a dataset once.
+
+    Returns:
+        The facts of the cases that could be read, and what was found.
+    """
+    facts: list[CaseFacts] = []
+    findings: list[Finding] = []
+    for case in dataset.cases:
+        try:
+            fact, found = _look_at(case, dataset)
+        except VolumeError as error:
+            findings.append(Finding(case=case.name, sentence=str(error)))
+            continue
+        facts.append(fact)
+        findings += found
+    findings += _duplicates(facts)
+    findings += _absent_classes(facts, dataset)
+    return Report(facts=tuple(facts), findings=tuple(findings))
+
+
+def _look_at(case: Case, dataset: Dataset) -> tuple[CaseFacts, list[Finding]]:
+    found: list[Finding] = []
+    labels = reorient(load(case.labels, kind="labels"), "RAS")[0]
+    images = [reorient(load(path), "RAS")[0] for path in case.images]
+    count = len(dataset.channels)
+    if images and len(images) != count:
+        found.append(
+            Finding(
+                case=case.name, sentence=f"got {len(images)} images, wanted one for each of {count} channels"
+            )
+        )
+    if not images and dataset.recipe is None:
+        found.append(
+            Finding(case=case.name, sentence="it has no image, and the dataset says nothing of synthesis")
+        )
+    for channel, image in zip(dataset.channels, images, strict=False):
+        if not image.grid.matches(labels.grid):
+            found.append(
+                Finding(
+                    case=case.name,
+                    sentence=f"{channel.name} and labels are not on one grid: got {image.grid!r} and "
+                    f"{labels.grid!r}; resample one to the other",
+                )
+            )
+    values, counts = np.unique(labels.array, return_counts=True)
+    unknown = [int(v) for v in values if dataset.class_of(int(v)) >= len(dataset.labels)]
+    if unknown:
+        found.append(
+            Finding(
+                case=case.name,
+                sentence=f"label values {', '.join(map(str, unknown))} are not among the "
+                f"{len(dataset.labels)} classes; name them, or say in classes what they are learnt as",
+            )
+        )
+    volumes: dict[int, float] = {}
+    for value, voxels in zip(values, counts, strict=True):
+        learnt = dataset.class_of(int(value))
+        volumes[learnt] = volumes.get(learnt, 0.0) + float(voxels) * labels.voxel_ml
+    if set(volumes) == {0}:
+        found.append(Finding(case=case.name, sentence="it is background everywhere", fatal=False))
+    facts = CaseFacts(
+        name=case.name,
+        split=case.split,
+        shape=labels.shape,
+        spacing_mm=labels.spacing_mm,
+        label_ml=volumes,
+        intensities=tuple(_intensities(image, labels) for image in images),
+        image_sha256=_content(images) if images else "",
+        labels_sha256=_content([labels]),
+    )
+    return facts, found
+
+
+def _intensities(image: Volume, labels: Volume) -> tuple[float, ...]:
+    """Percentiles, mean and deviation of a channel within what is labelled, if it is on the same grid."""
+    inside = image.array
+    if image.shape == labels.shape and (labels.array > 0).any():
+        inside = image.array[labels.array > 0]
+    values = inside.ravel()
+    values = values[:: max(1, values.size // _SAMPLED)].astype(np.float64)
+    return (*np.percentile(values, PERCENTILES).tolist(), float(values.mean()), float(values.std()))
+
+
+def _content(volumes: Sequence[Volume]) -> str:
+    """A hash of voxels alone, which a copy keeps that was saved in another type, order or header."""
+    digest = hashlib.sha256()
+    for volume in volumes:
+        digest.update(str(volume.shape).encode())
+        digest.update(np.ascontiguousarray(volume.array, dtype="<f4").data)
+    return digest.hexdigest()
+
+
+def _duplicates(facts: Sequence[CaseFacts]) -> Iterator[Finding]:
+    for a, b in combinations(facts, 2):
+        same = [
+            what
+            for what, one, other in (
+                ("images", a.image_sha256, b.image_sha256),
+                ("label maps", a.labels_sha256, b.labels_sha256),
+            )
+            if one and one == other and (what == "images" or set(a.label_ml) != {0})
+        ]
+        if not same:
+            continue
+        leak = a.split != b.split
+        sentence = f"their {' and '.join(same)} hold the same voxels"
+        if leak:
+            sentence += (
+                f", and one is in {a.split}, the other in {b.split}: the score would be of what was learnt"
+            )
+        yield Finding(case=f"{a.name}, {b.name}", sentence=sentence, fatal=leak)
+
+
+def _absent_classes(facts: Sequence[CaseFacts], dataset: Dataset) -> Iterator[Finding]:
+    trained = [fact for fact in facts if fact.split == "train"]
+    if not trained:
+        yield Finding(case=dataset.name, sentence="no case is left to train on")
+    for entry in dataset.labels:
+        if trained and not any(fact.label_ml.get(entry.value) for fact in trained):
+            yield Finding(
+                case=dataset.name, sentence=f"no training case has the class {entry.value} ({entry.name})"
+            )

@@ -1,0 +1,108 @@
+"""What is trained on: cases of images and labels, and what their values mean."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from medseg.model import Channel, Label
+from medseg.training.synthesis import Recipe
+
+Split = Literal["train", "val", "test"]
+
+COLOURS = (
+    "#000000",
+    "#e8554e",
+    "#4e9de8",
+    "#f2c14e",
+    "#6bbf59",
+    "#b07ce8",
+    "#e88f4e",
+    "#4ec5c1",
+    "#d96bb1",
+    "#9a9a9a",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One case.
+
+    Args:
+        name: unique in its dataset.
+        images: a path for each channel, in order; empty if images are painted from the labels.
+        labels: path of the label map.
+        split: ``train``; ``val`` is scored while training goes on; ``test`` is never looked at.
+    """
+
+    name: str
+    images: tuple[Path, ...]
+    labels: Path
+    split: Split = "train"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Cases and their meaning.
+
+    Args:
+        name: of the dataset, and of the model unless another is given.
+        channels: of the images, in order.
+        labels: every class that is learnt, background first, with values 0, 1, 2, ...
+        cases: all of them.
+        classes: by value in the files, the class it is learnt as; values that are not named are their own.
+        instances: the label maps number objects: every value above 0 is learnt as class 1.
+        recipe: how images are painted from the labels, if they are.
+        licence: SPDX expression that the model gets.
+        description: where the data came from, for the model's card.
+        intended_use: of the model, for its card.
+    """
+
+    name: str
+    channels: tuple[Channel, ...]
+    labels: tuple[Label, ...]
+    cases: tuple[Case, ...]
+    classes: Mapping[int, int] = field(default_factory=dict)
+    instances: bool = False
+    recipe: Recipe | None = None
+    licence: str = ""
+    description: str = ""
+    intended_use: str = ""
+
+    def of(self, split: Split) -> tuple[Case, ...]:
+        """The cases of one split."""
+        return tuple(case for case in self.cases if case.split == split)
+
+    def class_of(self, value: int) -> int:
+        """What a value of the label maps is learnt as."""
+        return min(value, 1) if self.instances else self.classes.get(value, value)
+
+
+def label(value: int, name: str) -> Label:
+    """A class with a colour of its own."""
+    return Label(value=value, name=name, colour=COLOURS[value % len(COLOURS)])
+
+
+def mirrored_pairs(labels: Sequence[Label]) -> tuple[tuple[int, int], ...]:
+    """Pairs of classes that change sides in a mirror: those whose names differ by left and right."""
+    by_name = {entry.name.lower(): entry.value for entry in labels}
+    return tuple(
+        (value, by_name[name.replace("left", "right")])
+        for name, value in by_name.items()
+        if "left" in name and name.replace("left", "right") in by_name
+    )
+
+
+def with_validation(dataset: Dataset, share: float = 0.2) -> Dataset:
+    """Set a share of the cases with images aside, if there are five or more and none is set aside yet.
+
+    Which ones depends on their names alone.
+    """
+    pictured = [case for case in dataset.of("train") if case.images]
+    if dataset.of("val") or len(pictured) < 5:
+        return dataset
+    ranked = sorted(pictured, key=lambda case: hashlib.sha256(case.name.encode()).hexdigest())
+    chosen = {case.name for case in ranked[: max(1, round(share * len(ranked)))]}
+    cases = (replace(case, split="val") if case.name in chosen else case for case in dataset.cases)
+    return replace(dataset, cases=tuple(cases))

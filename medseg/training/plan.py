@@ -1,0 +1,116 @@
+"""What a training will do, decided before it begins, shown, and kept with the result."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from medseg.errors import ContractError, OptionError
+from medseg.model import StepUse
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """All that decides a training, apart from its data.
+
+    Args:
+        architecture, head, loss: components by full name; no head for the network's own last layer.
+        options, head_options, loss_options: theirs.
+        spacing_mm: of the grid that the network sees, along R, A, S.
+        patch: voxels of a training patch and of a window afterwards.
+        intensities: steps on each channel, as in a contract.
+        interpolation: how images are resampled to ``spacing_mm``.
+        batch: patches in a step, over all devices.
+        steps: of the optimiser, in all; a multiple of ``epoch_steps``.
+        epoch_steps: between two checkpoints.
+        validate_every: epochs between two validations.
+        patience: validations without a better score after which training stops; 0 goes on to the end.
+        learning_rate: at its height.
+        schedule: how it falls: ``poly`` (power 0.9), ``cosine`` or ``constant``.
+        warmup: steps in which it rises.
+        weight_decay: of AdamW.
+        ema: decay of the moving average of the weights that is kept; 0 keeps the last weights.
+        foreground: share of the patches that are centred on a voxel that is learnt.
+        mirror: patches are mirrored along the first axis half the time.
+        synthetic: share of the patches that are painted, of cases that have an image as well.
+        seed: of weights and samples.
+        precision: ``32``, ``bf16-mixed`` or ``16-mixed``.
+
+    Raises:
+        OptionError: a number that is out of range.
+    """
+
+    architecture: str
+    loss: str
+    spacing_mm: tuple[float, float, float]
+    patch: tuple[int, int, int]
+    head: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    head_options: Mapping[str, Any] = field(default_factory=dict)
+    loss_options: Mapping[str, Any] = field(default_factory=dict)
+    intensities: tuple[StepUse, ...] = (("clip-percentiles", {}), ("rescale", {}))
+    interpolation: Literal["nearest", "linear", "cubic"] = "linear"
+    batch: int = 2
+    steps: int = 1000
+    epoch_steps: int = 50
+    validate_every: int = 1
+    patience: int = 0
+    learning_rate: float = 2e-3
+    schedule: Literal["poly", "cosine", "constant"] = "poly"
+    warmup: int = 20
+    weight_decay: float = 1e-4
+    ema: float = 0.99
+    foreground: float = 0.67
+    mirror: bool = True
+    synthetic: float = 0.5
+    seed: int = 0
+    precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
+
+    def __post_init__(self) -> None:
+        for name in ("batch", "steps", "epoch_steps", "validate_every"):
+            if getattr(self, name) < 1:
+                raise OptionError(f"{name} is {getattr(self, name)}; it must be 1 or more")
+        for name in ("foreground", "synthetic"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise OptionError(f"{name} is {getattr(self, name)}; it is a share, 0 to 1")
+        if not 0 <= self.ema < 1:
+            raise OptionError(f"ema is {self.ema}; wanted 0 (off) or a decay below 1, such as 0.99")
+        if self.steps % self.epoch_steps:
+            raise OptionError(
+                f"steps ({self.steps}) must be a multiple of epoch_steps ({self.epoch_steps}): checkpoints "
+                "are written after whole epochs"
+            )
+
+    @property
+    def epochs(self) -> int:
+        """How often a checkpoint is written."""
+        return self.steps // self.epoch_steps
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values; ``read_plan`` reads them back."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain
+
+
+def read_plan(path: Path) -> Plan:
+    """A plan from the file in a run's folder.
+
+    Raises:
+        ContractError: it is none.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        data |= {key: tuple(data[key]) for key in ("spacing_mm", "patch")}
+        data["intensities"] = tuple((name, options) for name, options in data["intensities"])
+        return Plan(**data)
+    except (ValueError, TypeError, KeyError) as error:
+        raise ContractError(f"{path} is no plan of a training: {error}") from error
+
+
+def differences(ours: Plan, theirs: Plan) -> list[str]:
+    """The fields in which two plans differ, as people read them."""
+    a, b = ours.as_json(), theirs.as_json()
+    return [
+        f"{f.name}: {b[f.name]!r} before, {a[f.name]!r} now" for f in fields(Plan) if a[f.name] != b[f.name]
+    ]

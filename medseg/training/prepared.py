@@ -1,0 +1,163 @@
+"""Volumes brought to the form that patches are cut from: one array a file, mapped into memory.
+
+A patch then reads its own voxels from the disk, and the memory of a training does not grow with its data.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medseg.atomic import write_together
+from medseg.errors import VolumeError
+from medseg.formats import load
+from medseg.geometry import reorient, resample, resample_to
+from medseg.model import Input
+from medseg.options import check_options
+from medseg.preparation import Preparation, StepCall
+from medseg.registry import Registry
+from medseg.training.checking import CaseFacts
+from medseg.training.dataset import Case, Dataset
+from medseg.training.synthesis import Regions
+from medseg.volume import Volume
+
+FINE_MM = 1.0
+"""Label maps to paint from are brought to this spacing, so that painted borders are mixed below a voxel."""
+
+_KEPT = 20_000  # voxels of each class that patches may be centred on
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pictured:
+    """A case with its image, as the network sees it.
+
+    Args:
+        image: (C, I, J, K) float32, mapped.
+        classes: (I, J, K) uint8, mapped.
+        spacing_mm: of both.
+        voxels: for each class that is there, but for the background, some of its voxels (N, 3).
+    """
+
+    image: NDArray[np.float32]
+    classes: NDArray[np.uint8]
+    spacing_mm: tuple[float, float, float]
+    voxels: tuple[NDArray[np.int32], ...]
+
+
+def prepare_image(
+    case: Case, facts: CaseFacts, dataset: Dataset, folder: Path, *, wanted: Input, registry: Registry
+) -> Pictured:
+    """A case's image and classes on the network's grid, written once and mapped into memory.
+
+    The image is made by the code that makes it when the model is used.
+
+    Args:
+        case: its files.
+        facts: from the check.
+        dataset: what its values mean.
+        folder: where prepared cases are kept.
+        wanted: the contract's input.
+        registry: where steps are looked up.
+    """
+    assert wanted.spacing_mm is not None  # a plan has one
+    key = _key([facts.image_sha256, facts.labels_sha256, asdict(wanted), _table(dataset)])
+    paths = {what: folder / f"{case.name}-{key}.{what}.npy" for what in ("image", "classes")}
+    if not all(path.exists() for path in paths.values()):
+        volumes = [reorient(load(path), wanted.orientation)[0] for path in case.images]
+        image, grid = Preparation(wanted, partial(_step, registry)).image(volumes)
+        labels = reorient(load(case.labels, kind="labels"), wanted.orientation)[0]
+        learnt = labels.with_array(_looked_up(labels, dataset))
+        classes = resample_to(_by_share(learnt, wanted.spacing_mm), grid)[0].array.astype(np.uint8)
+        write_together([(paths["image"], _saver(image.numpy())), (paths["classes"], _saver(classes))])
+    classes = np.load(paths["classes"], mmap_mode="r")
+    rng = np.random.default_rng(0)
+    voxels = []
+    for value in range(1, len(dataset.labels)):
+        there = np.flatnonzero(classes == value)
+        if len(there):
+            some = rng.choice(there, min(_KEPT, len(there)), replace=False)
+            voxels.append(np.stack(np.unravel_index(np.sort(some), classes.shape), axis=1).astype(np.int32))
+    return Pictured(
+        image=np.load(paths["image"], mmap_mode="r"),
+        classes=classes,
+        spacing_mm=wanted.spacing_mm,
+        voxels=tuple(voxels),
+    )
+
+
+def prepare_regions(case: Case, facts: CaseFacts, dataset: Dataset, folder: Path) -> Regions:
+    """A case's label map for the generator, written once and mapped into memory.
+
+    Raises:
+        VolumeError: it has more labels than the generator paints.
+    """
+    path = folder / f"{case.name}-{_key([facts.labels_sha256, FINE_MM])}.regions.npy"
+    if not path.exists():
+        labels = reorient(load(case.labels, kind="labels"), "RAS")[0]
+        if labels.array.max() > 255:
+            raise VolumeError(
+                f"{case.name}: labels up to {labels.array.max()}; the generator paints 0 to 255"
+            )
+        fine = _by_share(labels, (FINE_MM,) * 3)
+        write_together([(path, _saver(fine.array.astype(np.uint8)))])
+    array = np.load(path, mmap_mode="r")
+    return Regions(
+        labels=array,
+        spacing_mm=(FINE_MM,) * 3,
+        classes=tuple(dataset.class_of(value) for value in range(int(array.max()) + 1)),
+    )
+
+
+def _by_share(labels: Volume, spacing_mm: tuple[float, float, float]) -> Volume:
+    """A label map at another spacing: each voxel takes the label whose linear share there is the largest.
+
+    Nearest-neighbour would keep the steps of thick slices.
+    """
+    best: NDArray[np.float32] | None = None
+    winner: NDArray[Any] | None = None
+    sampled = labels
+    for value in np.unique(labels.array):
+        share = replace(labels, array=(labels.array == value).astype(np.float32), kind="image")
+        sampled, _ = resample(share, spacing_mm, interpolation="linear")
+        if best is None or winner is None:
+            best, winner = sampled.array.copy(), np.full(sampled.shape, value, labels.array.dtype)
+            continue
+        larger = sampled.array > best
+        best[larger], winner[larger] = sampled.array[larger], value
+    assert winner is not None  # a volume has a voxel
+    return replace(sampled, array=winner, kind="labels")
+
+
+def _looked_up(labels: Volume, dataset: Dataset) -> NDArray[np.uint8]:
+    table = np.array([dataset.class_of(v) for v in range(int(labels.array.max()) + 1)], np.uint8)
+    return np.asarray(table[labels.array])
+
+
+def _table(dataset: Dataset) -> list[int]:
+    return [dataset.class_of(value) for value in range(256)]
+
+
+def _key(content: Any) -> str:
+    """A name for what a prepared file was made from."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _saver(array: NDArray[Any]) -> Callable[[Path], None]:
+    def write(part: Path) -> None:
+        with part.open("wb") as file:
+            np.save(file, array)
+
+    return write
+
+
+def _step(registry: Registry, use: tuple[str, Any]) -> StepCall:
+    found = registry.find("step", use[0], within="builtin")
+    factory = registry.load(found)
+    step: StepCall = factory(**check_options(factory, use[1], owner=f"step {found.full_name}"))
+    return step

@@ -1,0 +1,80 @@
+"""A dataset from whatever it is given as: a manifest, a table, another tool's list, or a folder."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from medseg.errors import ContractError
+from medseg.formats import known_suffixes, load, stem_of
+from medseg.model import Label
+from medseg.registry import default_registry
+from medseg.training.dataset import Case, Dataset, label
+from medseg.training.lists import is_decathlon, is_nnunet, read_decathlon, read_nnunet
+from medseg.training.manifest import ANY_MR, read_json, read_manifest, read_table
+
+
+def read_dataset(path: Path, *, root: Path | None = None) -> Dataset:
+    """A dataset.
+
+    Args:
+        path: a JSON manifest, a CSV table, an nnU-Net or decathlon ``dataset.json``, a folder with one, or
+            a folder with ``images`` and ``labels``, whose files have the same names.
+        root: what the paths in a list are relative to; the list's own folder, if None.
+
+    Raises:
+        ContractError: it is none of these, or has no case.
+    """
+    dataset = _read(path, root)
+    if not dataset.cases:
+        raise ContractError(f"{path}: no case was found")
+    names = [case.name for case in dataset.cases]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ContractError(f"{path}: several cases are called {', '.join(twice)}; give each its own name")
+    absent = [file for case in dataset.cases for file in (*case.images, case.labels) if not file.exists()]
+    if absent:
+        raise ContractError(
+            f"{path}: {len(absent)} files are not there, such as {absent[0]}; paths are relative to the "
+            "list, or to --root"
+        )
+    return dataset if dataset.labels else replace(dataset, labels=_labels_found(dataset))
+
+
+def _read(path: Path, root: Path | None) -> Dataset:
+    if path.is_dir():
+        listed = path / "dataset.json"
+        return _read(listed, root) if listed.exists() else _read_folder(path)
+    folder = root or path.parent
+    if path.suffix == ".csv":
+        return read_table(path, folder=folder)
+    data = read_json(path)
+    if is_nnunet(data):
+        return read_nnunet(data, folder)
+    name = path.parent.name if path.stem == "dataset" else path.stem
+    if is_decathlon(data):
+        return read_decathlon(data, folder, name=name)
+    return read_manifest(data, folder=folder, name=name)
+
+
+def _read_folder(folder: Path) -> Dataset:
+    suffixes = known_suffixes(default_registry())
+    pictures = folder / "images"
+    if not (folder / "labels").is_dir():
+        raise ContractError(
+            f"{folder}: wanted a dataset.json, or folders images and labels with files of the same names"
+        )
+    by_stem = {stem_of(file.name, suffixes): file for file in sorted(pictures.glob("*"))}
+    cases = []
+    for target in sorted((folder / "labels").glob("*")):
+        name = stem_of(target.name, suffixes)
+        if name not in by_stem:
+            raise ContractError(f"{folder}: labels/{target.name} has no image of the same name in images")
+        cases.append(Case(name=name, images=(by_stem[name],), labels=target))
+    return Dataset(name=folder.name, channels=(ANY_MR,), labels=(), cases=tuple(cases))
+
+
+def _labels_found(dataset: Dataset) -> tuple[Label, ...]:
+    """Classes 0 to the largest value of any label map, where no list names them."""
+    largest = max(int(np.max(load(case.labels, kind="labels").array)) for case in dataset.cases)
+    return tuple(label(n, f"label {n}" if n else "background") for n in range(largest + 1))

@@ -1,0 +1,220 @@
+"""The verb: train a network on a dataset, into a folder that becomes a model."""
+
+import contextlib
+import json
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, EarlyStopping, EMAWeightAveraging, ModelCheckpoint
+from pytorch_lightning.loggers import TensorBoardLogger
+from torch.utils.data import DataLoader
+
+from medseg.atomic import write_bytes_whole
+from medseg.errors import ContractError, OptionError
+from medseg.registry import Registry, default_registry
+from medseg.training.checking import Report
+from medseg.training.checkpoints import LAST, WholeCheckpoints, steps_done
+from medseg.training.contracts import contract_of, input_of
+from medseg.training.dataset import Dataset, mirrored_pairs
+from medseg.training.keeping import KeepModel
+from medseg.training.learner import Learner
+from medseg.training.losses import make_loss
+from medseg.training.patches import EpochSampler, Patches, Source, use_one_thread
+from medseg.training.plan import Plan, differences, read_plan
+from medseg.training.planning import network_of
+from medseg.training.prepared import prepare_image, prepare_regions
+from medseg.training.report import History
+from medseg.training.synthesis import Recipe
+from medseg.training.validation import MEAN, Validation
+
+PLAN, DATA = "plan.json", "data.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """Where a training runs; nothing here changes what one device learns.
+
+    Args:
+        device: ``auto``, ``cpu`` or ``cuda``.
+        devices, nodes: how many GPUs in each of how many computers.
+        workers: processes that make patches; 0 makes them in the training process.
+    """
+
+    device: str = "auto"
+    devices: int = 1
+    nodes: int = 1
+    workers: int = 1
+
+
+def run_training(
+    dataset: Dataset,
+    report: Report,
+    plan: Plan,
+    out: Path,
+    *,
+    machine: Machine | None = None,
+    say: Callable[[str], None] = print,
+    registry: Registry | None = None,
+) -> Path:
+    """Train, or go on with a training that was stopped.
+
+    Args:
+        dataset: what to learn.
+        report: from its check.
+        plan: how.
+        out: the run's folder; if it holds a training of the same plan and data, that one goes on.
+        machine: where.
+        say: is given a line of text for each epoch.
+        registry: where to look names up; what is installed, if None.
+
+    Returns:
+        The folder, which is a model folder now.
+
+    Raises:
+        ContractError: the data must not be trained on as they are; the findings say why.
+        OptionError: the folder holds a training of another plan or of other data.
+    """
+    registry, machine = registry or default_registry(), machine or Machine()
+    if report.fatal:
+        raise ContractError("the dataset cannot be trained on. " + ". ".join(map(str, report.fatal)))
+    _claim(out, plan, report)
+    model = contract_of(plan, dataset)
+    sources = _sources(dataset, report, plan, out / "prepared", registry)
+    scored = [case for case in dataset.of("val") if case.images]
+    validation = Validation(scored, dataset, model, registry, out / "pictures") if scored else None
+    network = network_of(plan, dataset, registry)
+    if machine.device == "cpu" or not torch.cuda.is_available():
+        # What oneDNN is fastest with on most CPUs; the weights' values stay as they are.
+        network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # torch's stub lacks it for modules
+    learner = Learner(network, make_loss(plan.loss, plan.loss_options, registry), plan, validation)
+    recipe = dataset.recipe or Recipe()
+    recipe = replace(recipe, deformation=replace(recipe.deformation, mirror=plan.mirror))
+    patches = Patches(sources, recipe, plan, swaps=mirrored_pairs(dataset.labels))
+    history = History(plan, out, say)
+    keep = KeepModel(model, out, monitor=MEAN if validation else None)
+    with _quiet():
+        trainer = _trainer(plan, out, machine, validation, [history, keep])
+        world = machine.devices * machine.nodes
+        sampler = EpochSampler(plan, rank=trainer.global_rank, world=world)
+        last = out / "checkpoints" / LAST
+        # Lightning tells a sampler its epoch too late for what worker processes fetch ahead.
+        sampler.set_epoch(steps_done(last) // plan.epoch_steps)
+        numbers: Any = list(range(len(scored)))
+        trainer.fit(
+            learner,
+            _loader(patches, plan, machine, sampler),
+            DataLoader(numbers, batch_size=None) if scored else None,
+            ckpt_path=last if last.exists() else None,
+            weights_only=True,
+        )
+    return out
+
+
+def _claim(out: Path, plan: Plan, report: Report) -> None:
+    """Take a folder for a training; one of the same plan and data may go on, with more steps if wished."""
+    data = (json.dumps(report.as_json(), indent=2) + "\n").encode()
+    out.mkdir(parents=True, exist_ok=True)
+    if (out / PLAN).exists():
+        before = read_plan(out / PLAN)
+        changed = differences(replace(plan, steps=before.steps), before)
+        if (out / DATA).read_bytes() != data:
+            changed.append("the data are not the same")
+        if changed or plan.steps < before.steps:
+            changed = changed or [f"steps: {before.steps} before, {plan.steps} now"]
+            raise OptionError(
+                f"{out} holds a training with another plan ({'; '.join(changed)}). Give the same options to "
+                "go on with it, or another folder"
+            )
+    write_bytes_whole(out / DATA, data)
+    write_bytes_whole(out / PLAN, (json.dumps(plan.as_json(), indent=2) + "\n").encode())
+
+
+def _sources(dataset: Dataset, report: Report, plan: Plan, folder: Path, registry: Registry) -> list[Source]:
+    folder.mkdir(exist_ok=True)
+    facts = {fact.name: fact for fact in report.facts}
+    wanted = input_of(plan, dataset)
+    return [
+        Source(
+            pictured=prepare_image(case, facts[case.name], dataset, folder, wanted=wanted, registry=registry)
+            if case.images and plan.synthetic < 1
+            else None,
+            regions=prepare_regions(case, facts[case.name], dataset, folder) if dataset.recipe else None,
+        )
+        for case in dataset.of("train")
+    ]
+
+
+def _loader(patches: Patches, plan: Plan, machine: Machine, sampler: EpochSampler) -> DataLoader[Any]:
+    world = machine.devices * machine.nodes
+    if plan.batch % world:
+        raise OptionError(f"a batch of {plan.batch} cannot be shared by {world} devices; choose a multiple")
+    return DataLoader(
+        patches,
+        batch_size=plan.batch // world,
+        sampler=sampler,
+        num_workers=machine.workers,
+        persistent_workers=machine.workers > 0,
+        prefetch_factor=4 if machine.workers else None,
+        worker_init_fn=use_one_thread,
+        pin_memory=torch.cuda.is_available() and machine.device != "cpu",
+    )
+
+
+def _trainer(
+    plan: Plan, out: Path, machine: Machine, validation: Validation | None, callbacks: list[Callback]
+) -> pl.Trainer:
+    averaged: list[Callback] = [EMAWeightAveraging(decay=plan.ema)] if plan.ema else []
+    checkpoints = ModelCheckpoint(
+        dirpath=out / "checkpoints",
+        filename=Path(LAST).stem,
+        every_n_epochs=1,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+    stopping: list[Callback] = []
+    if plan.patience and validation:
+        stopping = [EarlyStopping(monitor=MEAN, mode="max", patience=plan.patience)]
+    several = machine.devices * machine.nodes > 1
+    return pl.Trainer(
+        accelerator="gpu" if machine.device == "cuda" else machine.device,
+        devices=machine.devices,
+        num_nodes=machine.nodes,
+        strategy="ddp" if several else "auto",
+        precision=plan.precision,
+        # Counted in epochs: Lightning, counting in steps, would begin again in the middle of an epoch.
+        max_epochs=plan.epochs,
+        check_val_every_n_epoch=plan.validate_every,
+        num_sanity_val_steps=0,
+        callbacks=[*averaged, *callbacks, *stopping, checkpoints],
+        plugins=[WholeCheckpoints()],
+        logger=TensorBoardLogger(out, name="tensorboard", version=""),
+        log_every_n_steps=1,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,  # ours shares each step's patches itself
+        deterministic="warn",
+        default_root_dir=out,
+    )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Lightning's remarks on its own defaults, which are not the user's concern."""
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"pytorch_lightning|lightning_fabric")
+            warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

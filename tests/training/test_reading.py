@@ -1,0 +1,153 @@
+import json
+
+import numpy as np
+import pytest
+
+from medseg import ContractError, Volume, save
+from medseg.testing.phantoms import make_phantom
+from medseg.training.checking import check_dataset
+from medseg.training.dataset import mirrored_pairs, with_validation
+from medseg.training.reading import read_dataset
+
+SHAPE = (12, 10, 8)
+
+
+def write_case(folder, name, seed, *, suffix="", label_suffix=""):
+    image, truth = make_phantom(shape=SHAPE, seed=seed)
+    for place, volume, ending in (("images", image, suffix), ("labels", truth, label_suffix)):
+        (folder / place).mkdir(parents=True, exist_ok=True)
+        save(volume, folder / place / f"{name}{ending}.nii.gz")
+    return image, truth
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for seed in range(5):
+        write_case(tmp_path, f"case{seed}", seed)
+    return tmp_path
+
+
+def test_a_folder_of_images_and_labels_is_a_dataset(folder):
+    dataset = read_dataset(folder)
+    assert [case.name for case in dataset.cases] == [f"case{n}" for n in range(5)]
+    assert [label.name for label in dataset.labels] == ["background", "label 1", "label 2"]
+    assert check_dataset(dataset).findings == ()
+
+
+def test_an_image_that_is_missing_is_named(folder):
+    (folder / "images/case3.nii.gz").unlink()
+    with pytest.raises(ContractError, match=r"labels/case3.nii.gz has no image of the same name"):
+        read_dataset(folder)
+
+
+def test_a_fifth_of_the_cases_is_kept_for_validation_and_always_the_same(folder):
+    once, again = (with_validation(read_dataset(folder)).of("val") for _ in range(2))
+    assert len(once) == 1
+    assert once == again
+
+
+def test_nnunet_folders_are_read_as_they_are(tmp_path):
+    for n in range(2):
+        image, truth = make_phantom(shape=SHAPE, seed=n)
+        for place, name, volume in (
+            ("imagesTr", f"la_{n}_0000", image),
+            ("imagesTr", f"la_{n}_0001", image),
+            ("labelsTr", f"la_{n}", truth),
+        ):
+            (tmp_path / place).mkdir(exist_ok=True)
+            save(volume, tmp_path / place / f"{name}.nii.gz")
+    listed = {
+        "channel_names": {"0": "CT", "1": "T1"},
+        "labels": {"background": 0, "tumour": 2, "organ": 1},
+        "numTraining": 2,
+        "file_ending": ".nii.gz",
+    }
+    (tmp_path / "dataset.json").write_text(json.dumps(listed))
+    dataset = read_dataset(tmp_path)
+    assert [label.name for label in dataset.labels] == ["background", "organ", "tumour"]
+    assert [(c.name, c.unit) for c in dataset.channels] == [("CT", "HU"), ("T1", "arbitrary")]
+    assert [len(case.images) for case in dataset.cases] == [2, 2]
+    (tmp_path / "imagesTr/la_1_0001.nii.gz").unlink()
+    with pytest.raises(ContractError, match=r"case la_1 has no la_1_0001.nii.gz in imagesTr"):
+        read_dataset(tmp_path)
+
+
+def test_decathlon_lists_are_read_as_they_are(folder):
+    entries = [{"image": f"./images/case{n}.nii.gz", "label": f"./labels/case{n}.nii.gz"} for n in range(3)]
+    listed = {
+        "name": "Balls",
+        "modality": {"0": "MRI"},
+        "labels": {"0": "background", "1": "ball", "2": "egg"},
+        "training": entries[:2],
+        "validation": entries[2:],
+    }
+    (folder / "dataset.json").write_text(json.dumps(listed))
+    dataset = read_dataset(folder)
+    assert [case.split for case in dataset.cases] == ["train", "train", "val"]
+    assert dataset.labels[2].name == "egg"
+
+
+def test_a_table_is_read(folder):
+    rows = "name,image,labels,split\n" + "".join(
+        f"n{n},images/case{n}.nii.gz,labels/case{n}.nii.gz,{'val' if n else 'train'}\n" for n in range(2)
+    )
+    (folder / "cases.csv").write_text(rows)
+    assert [(c.name, c.split) for c in read_dataset(folder / "cases.csv").cases] == [
+        ("n0", "train"),
+        ("n1", "val"),
+    ]
+
+
+def manifest(folder, cases, **fields):
+    path = folder / "cases.json"
+    path.write_text(json.dumps({"labels": ["background", "ball", "egg"], "cases": cases, **fields}))
+    return path
+
+
+def entry(n, **fields):
+    return {"images": [f"images/case{n}.nii.gz"], "labels": f"labels/case{n}.nii.gz", **fields}
+
+
+def test_an_unknown_field_of_a_manifest_is_refused(folder):
+    with pytest.raises(ContractError, match=r"unknown fields speling"):
+        read_dataset(manifest(folder, [entry(0)], speling=1))
+
+
+def test_leakage_is_found_by_content_whatever_the_file(folder):
+    # The same voxels in another type and another order of the axes, under another name.
+    image, truth = make_phantom(shape=SHAPE, seed=0)
+    turned = np.ascontiguousarray(image.array[::-1].astype(np.float64))
+    affine = image.affine @ np.array([[-1, 0, 0, SHAPE[0] - 1], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
+    save(Volume(turned, affine), folder / "images/other.nii.gz")
+    save(
+        Volume(np.ascontiguousarray(truth.array[::-1]), affine, kind="labels"), folder / "labels/other.nii.gz"
+    )
+    other = {"images": ["images/other.nii.gz"], "labels": "labels/other.nii.gz"}
+    same_split = check_dataset(read_dataset(manifest(folder, [entry(0), other])))
+    assert [f.fatal for f in same_split.findings] == [False]
+    leak = check_dataset(read_dataset(manifest(folder, [entry(0), {**other, "split": "val"}])))
+    assert [f.case for f in leak.fatal] == ["case0, other"]
+    assert "one is in train, the other in val" in leak.fatal[0].sentence
+
+
+def test_grids_that_differ_and_labels_that_nobody_named_are_found(folder):
+    image, truth = make_phantom(shape=SHAPE, seed=9, labels=2)
+    shifted = image.affine.copy()
+    shifted[0, 3] += 2
+    save(Volume(image.array, shifted), folder / "images/case0.nii.gz")
+    save(Volume(truth.array * 3, truth.affine, kind="labels"), folder / "labels/case1.nii.gz")
+    sentences = {
+        f.case: f.sentence for f in check_dataset(read_dataset(manifest(folder, [entry(0), entry(1)]))).fatal
+    }
+    assert "are not on one grid" in sentences["case0"]
+    assert "label values 3, 6 are not among the 3 classes" in sentences["case1"]
+
+
+def test_a_class_that_no_training_case_has_is_found(folder):
+    path = manifest(folder, [entry(0)], labels=["background", "ball", "egg", "ghost"])
+    assert "no training case has the class 3 (ghost)" in str(check_dataset(read_dataset(path)).fatal[0])
+
+
+def test_labels_named_for_sides_change_in_a_mirror(folder):
+    path = manifest(folder, [entry(0)], labels=["background", "left kidney", "right kidney"])
+    assert mirrored_pairs(read_dataset(path).labels) == ((1, 2),)

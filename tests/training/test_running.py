@@ -1,0 +1,178 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import medseg
+from medseg import OptionError, save
+from medseg.testing.phantoms import make_phantom
+from medseg.training.checking import check_dataset
+from medseg.training.patches import EpochSampler
+from medseg.training.plan import Plan, read_plan
+from medseg.training.reading import read_dataset
+from medseg.training.running import Machine, run_training
+
+SHAPE = (24, 20, 16)
+SMALL = Plan(
+    architecture="unets:unet3d",
+    options={"width": 2, "depth": 1, "norm": "instance"},
+    loss="builtin:dice-ce",
+    spacing_mm=(1.0, 1.0, 1.0),
+    patch=(8, 8, 8),
+    steps=12,
+    epoch_steps=3,
+    ema=0.5,
+)
+HERE = Machine(device="cpu", workers=0)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    tmp_path = tmp_path_factory.mktemp("balls")
+    cases = []
+    for seed in range(3):
+        image, truth = make_phantom(shape=SHAPE, seed=seed)
+        for place, volume in (("images", image), ("labels", truth)):
+            (tmp_path / place).mkdir(exist_ok=True)
+            save(volume, tmp_path / place / f"case{seed}.nii.gz")
+        entry = {"images": [f"images/case{seed}.nii.gz"], "labels": f"labels/case{seed}.nii.gz"}
+        cases.append({**entry, "split": "val" if seed == 2 else "train"})
+    listed = {"name": "balls", "labels": ["background", "ball", "egg"], "cases": cases, "licence": "CC0-1.0"}
+    (tmp_path / "balls.json").write_text(json.dumps(listed | {"synthesis": {"contrast_share": 0.0}}))
+    return tmp_path
+
+
+def train(folder, out, plan=SMALL, say=lambda line: None, machine=HERE):
+    dataset = read_dataset(folder / "balls.json")
+    return run_training(dataset, check_dataset(dataset), plan, folder / out, machine=machine, say=say)
+
+
+class KilledError(Exception):
+    pass
+
+
+def killer(after):
+    """Ends a training, as a kill would, once it has said ``after`` lines."""
+
+    def say(line):
+        said.append(line)
+        if len(said) == after:
+            raise KilledError
+
+    said = []
+    return say
+
+
+@pytest.fixture(scope="module")
+def whole(folder):
+    """A training that nothing disturbed, and what it said."""
+    lines = []
+    return train(folder, "whole", say=lines.append), lines
+
+
+def test_a_run_is_a_model_that_segments(folder, whole):
+    out, lines = whole
+    model = medseg.load_model(str(out))
+    result = model.segment(folder / "images/case2.nii.gz")
+    assert result.labels.shape == SHAPE
+    assert [label.name for label in result.classes] == ["background", "ball", "egg"]
+    assert model.description.weights.licence == "CC0-1.0"
+    assert len(lines) == 4
+    assert "dice ball" in lines[-1]
+    assert {"history.csv", "curves.png", "plan.json", "data.json"} <= {p.name for p in out.iterdir()}
+    assert len(list((out / "pictures").glob("*.png"))) == 4
+    assert read_plan(out / "plan.json") == SMALL
+
+
+def test_a_training_that_was_stopped_ends_with_the_same_weights(folder, whole):
+    with pytest.raises(KilledError):
+        train(folder, "stopped", say=killer(3))  # in the third epoch, before its checkpoint
+    # With another number of processes that make patches, which must make no difference.
+    stopped = train(folder, "stopped", machine=Machine(device="cpu", workers=1))
+    ours, theirs = (
+        torch.load(out / "checkpoints/last.ckpt", weights_only=True) for out in (whole[0], stopped)
+    )
+    for part in ("state_dict", "current_model_state"):
+        assert all(torch.equal(ours[part][name], theirs[part][name]) for name in ours[part])
+    a, b = (load_file(out / "weights.safetensors") for out in (whole[0], stopped))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert len((stopped / "history.csv").read_text().splitlines()) == 5
+
+
+@pytest.mark.slow
+def test_killed_at_a_random_moment_the_command_goes_on_to_the_same_weights(folder):
+    command = [
+        *(
+            sys.executable,
+            "-c",
+            "from medseg.cli import main; main()",
+            "train",
+            str(folder / "balls.json"),
+            "--device",
+            "cpu",
+        ),
+        *("--patch", "8", "--steps", "40", "--epoch-steps", "2", "-o", "width=2", "-o", "depth=1"),
+    ]
+    subprocess.run([*command, "-o", str(folder / "whole")], check=True, capture_output=True)
+    moment = np.random.default_rng()
+    for _ in range(3):
+        running = subprocess.Popen(
+            [*command, "-o", str(folder / "killed")], stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        while running.poll() is None and not (folder / "killed/checkpoints/last.ckpt").exists():
+            time.sleep(0.05)
+        time.sleep(moment.uniform(0, 3))
+        if running.poll() is None:
+            os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
+    subprocess.run([*command, "-o", str(folder / "killed")], check=True, capture_output=True)
+    a, b = (load_file(folder / out / "weights.safetensors") for out in ("whole", "killed"))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_folder_with_another_training_is_refused(folder, whole):
+    other = replace(SMALL, learning_rate=1e-2)
+    with pytest.raises(OptionError, match=r"learning_rate: 0.002 before, 0.01 now"):
+        train(folder, whole[0].name, plan=other)
+
+
+def test_other_data_in_the_same_folder_are_refused(folder, whole):
+    dataset = read_dataset(folder / "balls.json")
+    fewer = check_dataset(replace(dataset, cases=dataset.cases[1:]))
+    with pytest.raises(OptionError, match=r"the data are not the same"):
+        run_training(dataset, fewer, SMALL, whole[0], machine=HERE, say=lambda line: None)
+
+
+def test_the_devices_share_each_steps_patches():
+    plan = replace(SMALL, batch=4)
+    alone, first, second = (
+        EpochSampler(plan),
+        EpochSampler(plan, rank=0, world=2),
+        EpochSampler(plan, rank=1, world=2),
+    )
+    for sampler in (alone, first, second):
+        sampler.set_epoch(2)
+    assert sorted([*first, *second]) == list(alone) == list(range(24, 36))
+    for step in range(plan.epoch_steps):
+        shared = {*list(first)[2 * step : 2 * step + 2], *list(second)[2 * step : 2 * step + 2]}
+        assert shared == set(list(alone)[4 * step : 4 * step + 4])
+
+
+def test_deep_supervision_trains_too(folder):
+    plan = replace(
+        SMALL,
+        architecture="unets:unetpp",
+        options={"width": 2, "depth": 2, "norm": "instance", "deep_supervision": True},
+        loss="builtin:deep-supervision",
+        steps=1,
+        epoch_steps=1,
+    )
+    assert medseg.load_model(str(train(folder, "deep", plan=plan)))
