@@ -91,6 +91,7 @@ class Architecture(Component):
     Args:
         dims: the numbers of spatial axes it can be built for.
         divisor: every spatial size must be a multiple of this, at the default options.
+        from_file: the network is a file among the weights, and cannot be run without a model's.
         features: it also has ``num_features``, ``forward_features(x) -> (B,F,*S)`` and
             ``forward_head(features) -> logits``, so that any head can stand on it.
         attention: it also has ``gate_maps(x)``, which returns by level, the number of poolings before it,
@@ -99,6 +100,7 @@ class Architecture(Component):
 
     dims: tuple[int, ...] = (3,)
     divisor: int = 1
+    from_file: bool = False
     features: bool = False
     attention: bool = False
 

@@ -78,7 +78,8 @@ def find_cases(
         channels: the model's. If there are several, inputs become the channels of a case by their
             names; see ``group_channels``.
         beside: suffixes of the files that come with each label map.
-        split: make a case of each series of a folder that holds several; localizers are left aside.
+        split: make a case of each series of a folder, found in another, that holds several; localizers
+            are left aside.
         registry: whose formats say what is readable.
 
     Raises:
@@ -92,12 +93,10 @@ def find_cases(
         entries = _grouped(found, channels, suffixes)
         alone = len(inputs) == len(entries) == 1
     else:
-        # A file that is named for the result says that there is one volume: then nobody looks for more.
-        whole = bool(suffix_of(out.name, suffixes)) and not out.is_dir()
         entries = [
             entry
             for root, source in found
-            for entry in _series(root, source, suffixes, registry, split=split and not whole)
+            for entry in _series(root, source, suffixes, registry, split=split)
         ]
         alone = len(entries) == 1 and found[0][0] == found[0][1]
     entries += listed
@@ -195,10 +194,13 @@ def _grouped(
 def _series(
     root: Path, source: Path, suffixes: Sequence[str], registry: Registry, *, split: bool
 ) -> list[Entry]:
-    """A source as a case; a folder of several series as one for each, but for those that are left aside."""
+    """A source as a case; a folder of several series, found in another folder, as one for each of them.
+
+    A folder that was named itself is one volume to the user: its reader lists the series and asks which.
+    """
     name = _case_name(root, source, suffixes)
     contents: list[Content] = []
-    if split and source.is_dir():
+    if split and source.is_dir() and source != root:
         try:
             contents = [c for c in list_contents(source, registry=registry) if not c.aside]
         except VolumeError as error:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from medseg.errors import OptionError
 from medseg.options import options_of
 from medseg.plugin import Architecture, Output
-from medseg.testing.expectation import expect
+from medseg.testing.expectation import CannotRunError, expect
 from medseg.testing.subject import Subject
 
 WIDTHS = (4, 8, 16)
@@ -24,7 +24,12 @@ def small_options(subject: Subject, *, dims: int) -> dict[str, int]:
 
     By convention an int option ``width`` is the number of channels of the first level. The smallest of 4, 8
     and 16 below its default that the factory does not refuse with an ``OptionError`` is used.
+
+    Raises:
+        CannotRunError: the network is a file that comes with a model's weights.
     """
+    if description(subject).from_file:
+        raise CannotRunError("the network is a file, which comes with a model's weights")
     width = options_of(subject.factory).get("width")
     if width is None or width.type is not int:
         return {}
@@ -41,7 +46,11 @@ def small_options(subject: Subject, *, dims: int) -> dict[str, int]:
 def build_small(
     subject: Subject, *, dims: int, in_channels: int = 1, out_channels: int = 3, seed: int = 0
 ) -> nn.Module:
-    """Build an architecture with ``small_options``, in training mode; its first weights follow the seed."""
+    """Build an architecture with ``small_options``, in training mode; its first weights follow the seed.
+
+    Raises:
+        CannotRunError: the network is a file that comes with a model's weights.
+    """
     options = small_options(subject, dims=dims)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -30,13 +30,16 @@ def test_each_series_of_an_archive_is_a_case_with_its_own_number(tmp_path):
     assert shapes == [(4, 5, 3), (4, 5, 2), (4, 5, 3)]
 
 
-def test_a_flat_archive_is_a_case_for_each_series_unless_one_is_chosen_or_a_file_is_named(tmp_path):
+def test_a_folder_of_several_series_that_is_named_itself_is_one_case_whose_reader_asks(tmp_path):
     write_series(tmp_path / "dump", 3, 2)
-    cases = find_cases([tmp_path / "dump"], tmp_path / "out")
-    assert [case.name for case in cases] == ["dump_series1", "dump_series2"]
-    (chosen,) = find_cases([tmp_path / "dump"], tmp_path / "out", split=False)
-    (named,) = find_cases([tmp_path / "dump"], tmp_path / "mask.nii.gz")
-    assert (chosen.name, dict(chosen.options), named.name, dict(named.options)) == ("dump", {}, "dump", {})
+    (named,) = find_cases([tmp_path / "dump"], tmp_path / "out")
+    assert (named.name, dict(named.options)) == ("dump", {})
+    assert [case.name for case in find_cases([tmp_path], tmp_path / "out")] == [
+        "dump_series1",
+        "dump_series2",
+    ]
+    (chosen,) = find_cases([tmp_path], tmp_path / "out", split=False)
+    assert (chosen.name, dict(chosen.options)) == ("dump", {})
 
 
 def test_what_its_reader_leaves_aside_is_no_case(tmp_path):

@@ -16,6 +16,7 @@ def medseg_architectures() -> Iterator[Architecture]:
         summary="A network that is an ONNX file, run by ONNX Runtime",
         reference="https://onnx.ai",
         dims=(2, 3),
+        from_file=True,
     )
     yield Architecture(
         name="torchscript",
@@ -23,6 +24,7 @@ def medseg_architectures() -> Iterator[Architecture]:
         summary="A network that is a TorchScript file, run by torch",
         reference="https://docs.pytorch.org/docs/stable/jit.html",
         dims=(2, 3),
+        from_file=True,
     )
 
 
