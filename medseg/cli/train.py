@@ -1,4 +1,4 @@
-"""medseg train and medseg package: from volumes and labels to a model, and to a plugin."""
+"""medseg train: from volumes and labels to a model."""
 
 from pathlib import Path
 from typing import Any
