@@ -4,6 +4,7 @@ python benchmarks/contours.py            all tables
 python benchmarks/contours.py speed      one of: brain, tumour, grids, speed, memory
 """
 
+import inspect
 import resource
 import sys
 import time
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 from medseg_classics import graphs, seeds, snakes, thresholds
 from medseg_contours.evolution import Evolution, evolve
-from medseg_contours.refine import refine
+from medseg_contours.refine import refine, refine_contour
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.segmentation import morphological_chan_vese
@@ -23,21 +24,23 @@ import medseg
 from medseg import Volume
 from medseg.geometry import crop, resample, resample_to
 from medseg.samples import find_sample
+from medseg.volume import Grid
 
 Mask = NDArray[np.bool_]
 POINTWISE: dict[str, Any] = {"nu": 0.0, "hold": 0.0, "pool": 0.0}
 PLAIN: dict[str, Any] = {**POINTWISE, "appearance": "intensity"}
 LONG: dict[str, Any] = {**POINTWISE, "iterations": 300, "mu": 0.5}
 REFINERS: dict[str, dict[str, Any]] = {
-    "the defaults: likeness, global, pooled, held": {},
-    "not held (hold 0)": {"hold": 0.0},
-    "not pooled": {"pool": 0.0},
-    "no pressure (nu 0)": {"nu": 0.0},
-    "likeness, local 12 mm, neither held nor pooled": {**POINTWISE, "region": "local"},
+    "the defaults": {},
+    "nothing holds the border (hold 0)": {"hold": 0.0},
+    "the pull is not pooled (pool 0)": {"pool": 0.0},
+    "neither": POINTWISE,
+    "neither, means within 12 mm": {**POINTWISE, "region": "local"},
     "the same with DALS weights": {**POINTWISE, "region": "local", "trust": True},
-    "Chan-Vese, local 12 mm": {**PLAIN, "region": "local"},
-    "Chan-Vese, local 5 mm": {**PLAIN, "region": "local", "window_mm": 5.0},
-    "Chan-Vese, global": PLAIN,
+    "intensity, held and pooled": {"appearance": "intensity"},
+    "Chan-Vese, means within 12 mm": {**PLAIN, "region": "local"},
+    "Chan-Vese, means within 5 mm": {**PLAIN, "region": "local", "window_mm": 5.0},
+    "Chan-Vese, means of the whole neighbourhood": PLAIN,
 }
 
 
@@ -92,9 +95,9 @@ def tumour() -> None:
     methods: dict[str, Callable[[], Volume]] = {
         "none (the ball)": lambda: ball,
         "refine, the defaults": lambda: refine(image, ball),
-        "refine, likeness, global": lambda: refine(image, ball, **LONG),
+        "refine, likeness, global": lambda: refine(image, ball, region="global", **LONG),
         "refine, likeness, local 12 mm": lambda: refine(image, ball, region="local", **LONG),
-        "Chan-Vese contour, global": lambda: refine(image, ball, **{**LONG, **PLAIN}),
+        "Chan-Vese contour, global": lambda: refine(image, ball, region="global", **{**LONG, **PLAIN}),
         "Chan-Vese contour, local 12 mm": lambda: refine(image, ball, region="local", **{**LONG, **PLAIN}),
         "morphological Chan-Vese": lambda: snakes.morphological_chan_vese(image, ball),
         "morphological geodesic": lambda: snakes.morphological_geodesic(image, ball),
@@ -119,18 +122,36 @@ def _brightest(labels: Volume, value: int) -> Volume:
 
 
 def grids() -> None:
-    """The tumour refined on its own grid and on others; Dice of the two results on the own grid."""
+    """The tumour refined on several grids; Dice with the result at 1.5 mm, as masks and as contours.
+
+    The floor is what is left of a mask that is only brought to the other grid and back.
+    """
     image, _, ball, _ = tumour_and_ball()
     cubes, _ = resample(image, (1.5, 1.5, 1.5))
-    print("| spacing | Dice with the result at 1.5 x 1.5 x 1.5 mm |\n|---|---|")
-    first: Mask | None = None
+    options = {**LONG, **PLAIN, "region": "global"}
+    print("| spacing | masks | floor of masks | contours |\n|---|---|---|---|")
+    first: Volume | None = None
     for spacing in ((1.5, 1.5, 1.5), (1.5, 1.5, 3.0), (3.0, 1.5, 1.5), (1.5, 1.5, 4.5)):
         there, _ = resample(cubes, spacing)
         begin, _ = resample_to(ball, there.grid)
-        end = refine(there, begin, region="global", **{**LONG, **PLAIN})
-        back = resample_to(end, cubes.grid)[0].array > 0
-        first = back if first is None else first
-        print(f"| {' x '.join(map(str, spacing))} mm | {dice(back, first):.3f} |", flush=True)
+        phi = refine_contour(there, begin, **options)
+        first = phi if first is None else first
+        wanted = first.array > 0
+        masks = [
+            dice(resample_to(_inside(contour), cubes.grid)[0].array > 0, wanted)
+            for contour in (phi, _brought(first, there.grid))
+        ]
+        contours = dice(_brought(phi, cubes.grid).array > 0, wanted)
+        cells = f"{masks[0]:.3f} | {masks[1]:.3f} | {contours:.3f}"
+        print(f"| {' x '.join(map(str, spacing))} mm | {cells} |", flush=True)
+
+
+def _inside(contour: Volume) -> Volume:
+    return contour.with_array((contour.array > 0).astype(np.uint8), kind="labels")
+
+
+def _brought(contour: Volume, grid: Grid) -> Volume:
+    return resample_to(contour, grid, interpolation="cubic")[0]
 
 
 def speed() -> None:
@@ -158,9 +179,12 @@ def speed() -> None:
 def memory() -> None:
     """Extra memory of forward and backward in training, 96^3, 20 iterations, one class."""
     image, phi = _ball_of_96()
+    small = phi[..., :8, :8, :8].clone().requires_grad_()  # what is imported at first use is no part of it
+    settings: dict[str, Any] = {"evolution": Evolution(), "checkpoint_every": 5}
+    evolve(small, image[..., :8, :8, :8], torch.ones(3), iterations=10, **settings).sum().backward()
     before = _peak_gb()
     phi = phi.requires_grad_()
-    end = evolve(phi, image, torch.ones(3), evolution=Evolution(), iterations=20, checkpoint_every=5)
+    end = evolve(phi, image, torch.ones(3), iterations=20, **settings)
     forward = _peak_gb() - before
     end.square().mean().backward()
     print(f"forward {forward:.2f} GB, with backward {_peak_gb() - before:.2f} GB more than before")
@@ -183,5 +207,5 @@ TABLES = {"memory": memory, "speed": speed, "tumour": tumour, "grids": grids, "b
 if __name__ == "__main__":
     torch.set_num_threads(1)
     for table in sys.argv[1:] or TABLES:
-        print(f"\n## {TABLES[table].__doc__}\n")
+        print(f"\n## {inspect.getdoc(TABLES[table])}\n")
         TABLES[table]()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from medseg_contours.differences import curvature, lattice_of, slope_length
 from medseg_contours.distance import restore_distance, signed_distance
-from medseg_contours.evolution import Evolution, evolve
+from medseg_contours.evolution import Evolution, along_front, evolve
 from medseg_contours.regions import RegionMeans, heaviside
 from scipy import ndimage
 
@@ -291,3 +291,60 @@ def test_signed_distance_is_exact_around_a_plane():
     )
     assert (signed_distance(~np.zeros((3, 4), bool), (1.0, 1.0)) == 5).all()
     assert (signed_distance(np.zeros((3, 4), bool), (1.0, 1.0)) == -5).all()
+
+
+@pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="it compares a GPU with the CPU, and there is none here"
+)
+@pytest.mark.parametrize("region", ["local", "global"])
+def test_a_gpu_moves_the_contour_as_the_cpu_does(region):
+    """In float64 to rounding; in float32 by less than a tenth of a voxel at the front."""
+    torch.manual_seed(0)
+    spacing = (2.0, 1.0, 1.0)
+    phi = ball((16, 32, 32), spacing, 8.0)
+    image = (ball((16, 32, 32), spacing, 11.0) > 0) + 0.2 * torch.randn_like(phi)
+    for kind, tolerance in ((torch.float64, 1e-9), (torch.float32, 0.1)):
+        ends = [
+            run(
+                phi.to(device, kind),
+                image.to(device, kind),
+                spacing,
+                iterations=40,
+                region=region,
+                pool_mm=3.0,
+            ).cpu()
+            for device in ("cpu", "cuda")
+        ]
+        near = ends[0].abs() < 2
+        assert (ends[0] - ends[1])[near].abs().max() < tolerance
+
+
+@pytest.mark.parametrize("pool_mm", [2.0, 5.0])
+def test_pooling_the_pull_keeps_a_uniform_one_and_all_symmetries(textured, pool_mm):
+    phi, image, l1, l2 = textured
+    there = run(phi, image, (1.0, 1.0, 1.0), lambda1=l1, lambda2=l2, pool_mm=pool_mm)
+    back = run(-phi, image, (1.0, 1.0, 1.0), lambda1=l2, lambda2=l1, pool_mm=pool_mm)
+    flipped = run(
+        phi.flip(3), image.flip(3), (1.0, 1.0, 1.0), lambda1=l1.flip(3), lambda2=l2.flip(3), pool_mm=pool_mm
+    )
+    lattice = lattice_of((1.0, 1.0, 1.0), phi)
+    uniform = along_front(torch.full_like(phi, 0.7), phi, lattice, Evolution(pool_mm=pool_mm))
+
+    assert (there + back).abs().max() < 1e-10
+    assert (there - flipped.flip(3)).abs().max() < 1e-10
+    torch.testing.assert_close(uniform, torch.full_like(phi, 0.7))
+
+
+def test_what_pulls_no_harder_than_hold_moves_nothing(textured):
+    phi, image, *_ = textured
+    still = run(phi, image, (1.0, 1.0, 1.0), hold=1e3, reinit_every=0)
+    assert torch.equal(still, phi)
+
+
+def test_an_evolution_in_parts_is_the_whole_one(textured):
+    phi, image, *_ = textured
+    evolution = Evolution(window_mm=4.0)
+    whole = evolve(phi, image, (1.0, 1.0, 1.0), evolution=evolution, iterations=13)
+    for begin, end in ((0, 4), (4, 11), (11, 13)):
+        phi = evolve(phi, image, (1.0, 1.0, 1.0), evolution=evolution, iterations=end - begin, done=begin)
+    assert torch.equal(phi, whole)

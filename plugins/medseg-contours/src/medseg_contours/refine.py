@@ -8,19 +8,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
+from skimage import morphology
 from torch import Tensor
 
 from medseg.errors import ContractError, OptionError
 from medseg.volume import Volume, smallest_integer_type
-from medseg_contours.differences import lattice_of
-from medseg_contours.distance import restore_distance, signed_distance
+from medseg_contours.distance import signed_distance
 from medseg_contours.evolution import Evolution, evolve
 from medseg_contours.regions import Region, standardise
 from medseg_contours.tdac import weights_of_probability
 
+reconstruction: Any = morphology.reconstruction  # has no types
 OnIteration = Callable[[int, Volume], None]
 Appearance = Literal["likeness", "intensity"]
-SMOOTHING = 20  # sub-steps; each makes a distance of 0.3 voxels more
+BRIDGE_MM = 2.0  # half the width of what joins two things that are not one, such as a vessel through bone
 CORE_MM = 10.0  # deeper than a mask is usually wrong
 Box = tuple[slice, ...]
 
@@ -46,8 +47,8 @@ def refine(
     *,
     iterations: int = 20,
     mu: float = 1.0,
-    nu: float = 0.3,
-    hold: float = 0.6,
+    nu: float = 0.0,
+    hold: float = 1.2,
     region: Region = "global",
     window_mm: float = 12.0,
     pool: float = 0.2,
@@ -75,7 +76,8 @@ def refine(
         pool: the image's pull is averaged along the border over a box; half its width, as a part of the
             radius of a ball as large as the label. 0: each point follows its own.
         appearance: ``intensity`` compares the image's values; ``likeness`` how like those in the core of
-            the mask they are, so that what is brighter and what is darker are both outside.
+            the mask they are, so that what is brighter and what is darker are both outside, and so is what
+            is as bright but not joined to the core.
         trust: weigh the regions by the probability, as DALS does; a label map is smoothed for it.
         reach_mm: no voxel further than this from the first contour changes; 0: no limit.
         device: ``cpu`` or ``cuda``.
@@ -112,18 +114,19 @@ def refine(
     return _labels(fronts, initial, settings)
 
 
-def refine_distance(image: Volume, initial: Volume, **options: Any) -> Volume:
+def refine_contour(image: Volume, initial: Volume, **options: Any) -> Volume:
     """As ``refine``, with the contour itself instead of the voxels inside it.
 
-    Where two contours of one object on two grids are compared, distances are resampled and then cut at 0:
-    a mask of the coarser grid would lose more than the two differ.
+    Where two contours of one object on two grids are compared, phi is resampled and then cut at 0: a mask
+    of the coarser grid would lose more than the two differ.
 
     Args:
         image, initial: see ``refine``.
         **options: those of ``refine`` but for the callback.
 
     Returns:
-        An image in mm, above 0 inside any label: a distance near the contour, far from it a bound.
+        phi as an image, above 0 inside any label and 0 at the contour; steeper than a distance where the
+        image pulls.
 
     Raises:
         ContractError, OptionError: see ``refine``.
@@ -135,13 +138,10 @@ def refine_distance(image: Volume, initial: Volume, **options: Any) -> Volume:
     unit = min(initial.spacing_mm)
     far = -float(np.linalg.norm(np.multiply(initial.shape, initial.spacing_mm)))
     deepest = np.full(initial.shape, far, np.float32)
-    steps = lattice_of(torch.tensor(initial.spacing_mm), torch.zeros(1, 1, 1, 1, 1)).steps
     for front in fronts:
-        # The image's pull leaves phi steep at the front: a distance is what may be interpolated.
-        front.phi = restore_distance(front.phi, [h.to(front.phi) for h in steps], times=SMOOTHING)
         phi = _ended(front, settings, unit) * unit
         deepest[front.box] = np.maximum(deepest[front.box], phi)
-    return replace(initial, array=deepest, kind="image", unit="mm")
+    return replace(initial, array=deepest, kind="image")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,8 +150,8 @@ class _Settings:
 
     iterations: int = 20
     mu: float = 1.0
-    nu: float = 0.3
-    hold: float = 0.6
+    nu: float = 0.0
+    hold: float = 1.2
     region: Region = "global"
     window_mm: float = 12.0
     pool: float = 0.2
@@ -195,7 +195,9 @@ def _fronts(image: Volume, initial: Volume, settings: _Settings, fixed: Volume |
                 initial.array[box].astype(np.float32) if initial.kind == "image" else _blurred(mask, initial)
             )
             lambda1, lambda2 = weights_of_probability(torch.from_numpy(soft)[None, None].to(settings.device))
-        seen = torch.from_numpy(_seen(image.array[box], depth, settings.appearance))[None, None]
+        seen = torch.from_numpy(_seen(image.array[box], depth, settings.appearance, image.spacing_mm))[
+            None, None
+        ]
         phi = torch.from_numpy(depth / unit)[None, None].to(settings.device)
         radius_mm = float(np.cbrt(3 * mask.sum() * initial.voxel_ml * 1000 / (4 * np.pi)))
         fronts.append(
@@ -302,17 +304,30 @@ def _blurred(mask: NDArray[np.bool_], initial: Volume) -> NDArray[np.float32]:
 
 
 def _seen(
-    values: NDArray[np.generic], depth: NDArray[np.float32], appearance: Appearance
+    values: NDArray[np.generic],
+    depth: NDArray[np.float32],
+    appearance: Appearance,
+    spacing_mm: Sequence[float],
 ) -> NDArray[np.float32]:
-    """What a contour looks at, (*S): the values, or a Gaussian around the median of its core."""
+    """What a contour looks at, (*S): the values, or how like the core they are and joined to it.
+
+    The likeness is a Gaussian around the median of the core. Of it counts what a path from the core reaches
+    that is as like all the way and no thinner than a bridge: the scalp is as bright as the brain, and the
+    bone lies between. L. Vincent: Morphological grayscale reconstruction in image analysis. IEEE TIP 2, 1993.
+    """
     plain = values.astype(np.float32)
     if appearance == "intensity":
         return plain
-    core = plain[depth >= min(CORE_MM, float(depth.max()) / 2)]
-    middle = np.median(core)
+    deepest = float(depth.max())
+    core = depth >= min(CORE_MM, deepest / 2)
+    middle = np.median(plain[core])
     # 1.4826 MAD is a Gaussian's deviation; a flat core still allows for some noise.
-    deviation = max(1.4826 * float(np.median(np.abs(core - middle))), 0.1 * float(plain.std()), 1e-12)
-    likeness: NDArray[np.float32] = np.exp(-(((plain - middle) / (2 * deviation)) ** 2) / 2).astype(
-        np.float32
-    )
-    return likeness
+    spread = 1.4826 * float(np.median(np.abs(plain[core] - middle)))
+    deviation = max(spread, 0.1 * float(plain.std()), 1e-12)
+    likeness = np.exp(-(((plain - middle) / (2 * deviation)) ** 2) / 2)
+    bridge_mm = min(BRIDGE_MM, deepest / 10)  # an object's own corners are not to be taken for bridges
+    size = [2 * round(bridge_mm / h) + 1 for h in spacing_mm]
+    narrowed = ndimage.grey_erosion(likeness, size=size)
+    joined = reconstruction(np.where(core, narrowed, 0), narrowed, method="dilation")
+    result: NDArray[np.float32] = np.minimum(likeness, ndimage.grey_dilation(joined, size=size))
+    return result.astype(np.float32)
