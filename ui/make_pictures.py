@@ -39,17 +39,25 @@ def keep(page: Page, name: str) -> None:
 
 
 def tour(page: Page) -> None:
-    """Every page, as a first visit would see it."""
+    """The first page, as a first visit would see it."""
     page.get_by_role("heading", name="Sample volumes").wait_for()
     page.wait_for_selector(".ms-drop")
     keep(page, "welcome")
     page.set_input_files("input[data-kind=files]", SAMPLES / "s1_t1_head_defaced.nii.gz")
     page.wait_for_selector(".ms-root[data-volume]")
+    page.get_by_text("Maps to look at").click()
+    page.get_by_text("Probabilities and uncertainty").click()
+    page.wait_for_timeout(1000)
     page.get_by_role("button", name="Run").last.click()
-    page.get_by_text("running the network").wait_for()
+    page.get_by_text("of memory at its peak").wait_for()
     keep(page, "running")
     page.wait_for_selector(LABELLED)
     keep(page, "result")
+    page.select_option("select[name=map]", label="Uncertainty")
+    page.wait_for_selector('.ms-root[data-map]:not([data-map=""])')
+    keep(page, "uncertainty")
+    page.select_option("select[name=map]", label="None")
+    page.wait_for_selector('.ms-root[data-map=""]')
     page.click("[data-name=render]")
     keep(page, "result-3d")
     page.click("[data-name=axial]")
@@ -63,24 +71,39 @@ def tour(page: Page) -> None:
     keep(page, "editing")
     page.click("[data-name=save]")
     page.locator("button", has_text="brain-mask, edited").wait_for()
+    page.get_by_text("Move the border with an active contour").click()
+    page.get_by_role("button", name="Apply").first.click()
+    page.locator("button", has_text="brain-mask, edited, tdac").wait_for()
+    page.locator("input[name=course]").wait_for()
+    page.locator(".ms-root").first.evaluate("picture => picture.scrollIntoView({block: 'center'})")
+    keep(page, "contour")
+
+
+def tour_of_other_pages(page: Page) -> None:
+    """Comparison, cohort, models and history, and the first page once more in light and narrow."""
     page.get_by_role("link", name="Compare").click()
     page.wait_for_function("document.querySelectorAll('.ms-root[data-labels]').length === 2")
     keep(page, "compare")
     page.get_by_text("Error map").click()
-    page.locator(".ms-name", has_text="only in brain-mask, edited").wait_for()
+    page.locator(".ms-name", has_text="only in brain-mask, edited, tdac").wait_for()
     keep(page, "error-map")
     page.get_by_role("link", name="Cohort").click()
+    page.get_by_text("Add images").click()
     page.get_by_text("Drop images here").wait_for()
     page.wait_for_timeout(1000)
     page.set_input_files(
         "input[data-kind=files]", [SAMPLES / "itk_t1_head_2x2x3mm.nii.gz", SAMPLES / "colin27_t1_head.nii.gz"]
     )
     page.get_by_role("button", name="Run on 2").click()
-    page.get_by_text("waiting").wait_for()
+    page.locator("p", has_text="waiting").first.wait_for()
     keep(page, "cohort")
     for name in ("Models", "History"):
         page.get_by_role("link", name=name).click()
         keep(page, name.lower())
+    page.get_by_role("link", name="Segment").click()
+    page.wait_for_selector(".ms-root[data-volume]")
+    page.emulate_media(color_scheme="light")
+    keep(page, "light")
     page.set_viewport_size({"width": 430, "height": 900})
     page.evaluate("location.assign('/')")
     page.wait_for_selector(".ms-root[data-volume]")
@@ -97,10 +120,11 @@ def main() -> None:
             args=["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"],
         )
         try:
-            page = browser.new_page(viewport={"width": 1400, "height": 920})
+            page = browser.new_page(viewport={"width": 1400, "height": 920}, color_scheme="dark")
             page.set_default_timeout(180_000)
             page.goto(url)
             tour(page)
+            tour_of_other_pages(page)
         finally:
             browser.close()
             server.terminate()

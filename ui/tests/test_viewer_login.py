@@ -107,7 +107,7 @@ def log_in(chromium, viewer, provider, person):
     page.goto(f"{provider}/enter?person={person}")
     page.goto(viewer.url)
     page.get_by_role("button", name="Log in").click()
-    page.wait_for_selector(".ms-drop")
+    page.wait_for_selector(".ms-drop", state="attached")  # folded away where an image is open
     return context, page
 
 
