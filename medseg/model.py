@@ -186,13 +186,22 @@ class Weights:
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """A check that the model still works: on this sample, expect this Dice for this label."""
+    """A check that the model still works: on this sample, expect this Dice for this label.
+
+    Args:
+        volume, truth: names of samples.
+        label: of the model.
+        dice: that was measured.
+        tolerance: by which another machine's may differ.
+        truth_label: the label's number in the truth; the same, if None.
+    """
 
     volume: str
     truth: str
     label: int
     dice: float
     tolerance: float
+    truth_label: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

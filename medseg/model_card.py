@@ -3,8 +3,13 @@
 from medseg.model import Input, Model, Slices, WholeGrid, Windows
 
 
-def model_card(model: Model) -> str:
-    """Markdown: what the model is for, what it wants, what it finds, where it comes from."""
+def model_card(model: Model, *, use: str = "THIS_FOLDER") -> str:
+    """Markdown: what the model is for, what it wants, what it finds, where it comes from.
+
+    Args:
+        model: its contract.
+        use: what ``-m`` calls it.
+    """
     wanted = model.input
     channels = ", ".join(f"{c.name} ({c.modality}, {c.unit})" for c in wanted.channels)
     rows = [
@@ -24,7 +29,7 @@ def model_card(model: Model) -> str:
     return (
         f"# {model.name}\n\n{model.summary}\n\n| | |\n|---|---|\n{table}\n\n"
         f"| label | meaning |\n|---|---|\n{labels}\n\n"
-        "Run it: `medseg segment IMAGE -m THIS_FOLDER -o OUT`. Research only, not for clinical use.\n"
+        f"Run it: `medseg segment IMAGE -m {use} -o OUT`. Research only, not for clinical use.\n"
     )
 
 

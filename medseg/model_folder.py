@@ -143,7 +143,23 @@ def weights_of_parts(parts: Sequence[Model]) -> Weights:
     )
 
 
-def _write(folder: Path, model: Model, files: Mapping[str, Callable[[Path], None]]) -> None:
+def write_contract(folder: Path, model: Model, *, use: str = "THIS_FOLDER") -> None:
+    """Write a model's contract and card into its folder; the weights are there already.
+
+    Args:
+        folder: of the model.
+        model: its weights' source, sha256 and size are true.
+        use: what ``-m`` calls it, for the card.
+
+    Raises:
+        ResourceError: the system refused.
+    """
+    _write(folder, model, {}, use=use)
+
+
+def _write(
+    folder: Path, model: Model, files: Mapping[str, Callable[[Path], None]], *, use: str = "THIS_FOLDER"
+) -> None:
     text = json.dumps({"medseg_model": VERSION, "model": to_json(model)}, indent=2, allow_nan=False) + "\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -151,7 +167,7 @@ def _write(folder: Path, model: Model, files: Mapping[str, Callable[[Path], None
         raise ResourceError(f"cannot make the folder {folder}: {error.strerror}; choose another") from error
     contents = {
         **files,
-        CARD: _filled(model_card(model).encode()),
+        CARD: _filled(model_card(model, use=use).encode()),
         CONTRACT: _filled(text.encode()),
     }
     write_together([(folder / name, fill) for name, fill in contents.items()])

@@ -10,6 +10,7 @@ import medseg
 from medseg.cli.demo import bench, demo
 from medseg.cli.evaluate import evaluate, leaderboard
 from medseg.cli.importing import import_
+from medseg.cli.package import package
 from medseg.cli.plugins import doctor, models, plugin, ui
 from medseg.cli.segment import segment
 from medseg.cli.status import Commands
@@ -26,6 +27,7 @@ def main() -> None:
 for command in (
     segment,
     train,
+    package,
     evaluate,
     leaderboard,
     demo,

@@ -41,7 +41,8 @@ def write_distribution(
     Raises:
         OptionError: a name that is not allowed or taken, an unknown kind, or a folder that exists.
     """
-    _check(name, kinds, registry or default_registry())
+    check_name(name, registry or default_registry())
+    _check_kinds(kinds)
     root = folder / f"medseg-{name}"
     if root.exists():
         raise OptionError(f"{root} exists; choose another name, or --out for another place")
@@ -54,6 +55,8 @@ def write_distribution(
         "sha256": hashlib.sha256(weights).hexdigest(),
         "size": str(len(weights)),
         "offers": ", ".join(f"a {kind}" for kind in kinds),
+        "description": f"The plugin {name} for medseg",
+        "licence": "Apache-2.0",
     }
     source = Path("src", package)
     files = {source / name: text for name, text in _modules(kinds, values).items()}
@@ -63,8 +66,8 @@ def write_distribution(
     files[source / "__init__.py"] = f'"""The plugin {name} for medseg."""\n'
     files[source / "py.typed"] = ""
     for page in ("pyproject.toml", "README.md"):
-        files[Path(page)] = _fill(TEMPLATES / f"{page}{SUFFIX}", values)
-    files[Path("tests/test_conformance.py")] = _fill(TEMPLATES / f"test_conformance.py{SUFFIX}", values)
+        files[Path(page)] = fill(TEMPLATES / f"{page}{SUFFIX}", values)
+    files[Path("tests/test_conformance.py")] = fill(TEMPLATES / f"test_conformance.py{SUFFIX}", values)
     for path, text in files.items():
         target = root / path
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -76,17 +79,35 @@ def write_distribution(
     return root
 
 
-def _check(name: str, kinds: Sequence[str], registry: Registry) -> None:
+def check_name(name: str, registry: Registry, *, own: str = "") -> None:
+    """Refuse the name of a new plugin that is not allowed or taken.
+
+    Args:
+        name: of the plugin.
+        registry: whose names are taken.
+        own: the distribution that may have it already.
+
+    Raises:
+        OptionError: it is.
+    """
     if not api.NAME.fullmatch(name):
         raise OptionError(
             f"the plugin name {name!r} is not allowed: use lower-case letters and digits, joined by single "
             "hyphens, beginning with a letter"
         )
     for record in registry.records:
-        if record.name == name:
+        if record.name == name and record.distribution != own:
             raise OptionError(
                 f"the plugin name {name!r} is taken by {record.distribution} {record.version}; choose another"
             )
+
+
+def fill(template: Traversable, values: Mapping[str, str]) -> str:
+    """A template's text with ``$name`` replaced by its value."""
+    return Template(template.read_text(encoding="utf-8")).substitute(values)
+
+
+def _check_kinds(kinds: Sequence[str]) -> None:
     unknown = sorted(set(kinds) - set(api.KINDS))
     if unknown or not kinds:
         raise OptionError(f"got the kinds {', '.join(kinds) or 'none'}; there are {', '.join(api.KINDS)}")
@@ -95,7 +116,7 @@ def _check(name: str, kinds: Sequence[str], registry: Registry) -> None:
 def _modules(kinds: Iterable[str], values: Mapping[str, str]) -> dict[str, str]:
     """The modules of all kinds, by file name."""
     return {
-        template.name.removesuffix(SUFFIX): _fill(template, values)
+        template.name.removesuffix(SUFFIX): fill(template, values)
         for kind in kinds
         for template in _templates(kind)
         if not template.name.startswith("medseg_")
@@ -108,10 +129,10 @@ def _entry_module(kinds: Iterable[str], values: Mapping[str, str]) -> str:
         for template in _templates(kind):
             hook, _, ending = template.name.partition(".")
             if hook.startswith("medseg_") and ending:
-                bodies[hook] = bodies.get(hook, "") + _fill(template, values)
+                bodies[hook] = bodies.get(hook, "") + fill(template, values)
     classes = dict(api.KINDS.values())
     hooks = "".join(
-        _fill(
+        fill(
             TEMPLATES / f"hook.py{SUFFIX}",
             {
                 "hook": hook,
@@ -123,7 +144,7 @@ def _entry_module(kinds: Iterable[str], values: Mapping[str, str]) -> str:
         for hook, body in bodies.items()
     )
     used = [name for name in api.__all__ if re.search(rf"\b{name}[(\]]", hooks)]
-    return _fill(
+    return fill(
         TEMPLATES / f"plugin.py{SUFFIX}",
         {**values, "imports": _import_line([*used, "hookimpl"]), "hooks": hooks.rstrip()},
     )
@@ -138,10 +159,6 @@ def _import_line(names: Sequence[str]) -> str:
 
 def _templates(kind: str) -> list[Traversable]:
     return sorted((TEMPLATES / kind).iterdir(), key=lambda template: template.name)
-
-
-def _fill(template: Traversable, values: Mapping[str, str]) -> str:
-    return Template(template.read_text(encoding="utf-8")).substitute(values)
 
 
 def _imports(library: str, texts: Iterable[str]) -> bool:

@@ -9,6 +9,9 @@ from typing import Any, Literal
 from medseg.errors import ContractError, OptionError
 from medseg.model import StepUse
 
+PLAN, DATA, HISTORY = "plan.json", "data.json", "history.csv"
+"""Files of a run's folder: the plan, the facts of the data, and what each epoch was like."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:

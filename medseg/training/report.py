@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from pytorch_lightning.callbacks import Callback
 
 from medseg.atomic import write_bytes_whole, write_whole
-from medseg.training.plan import Plan
+from medseg.training.plan import HISTORY, Plan
 from medseg.training.validation import MEAN
 
-TABLE, CURVES = "history.csv", "curves.png"
+CURVES = "curves.png"
 Line = dict[str, float]
 
 
@@ -72,7 +72,7 @@ class History(Callback):
         self.lines.append(line)
         if trainer.is_global_zero:
             self._say(sentence(line, self._plan.steps))
-            write_bytes_whole(self._folder / TABLE, _table(self.lines))
+            write_bytes_whole(self._folder / HISTORY, _table(self.lines))
             write_whole(self._folder / CURVES, lambda part: draw_curves(self.lines, part))
 
     def state_dict(self) -> dict[str, Any]:

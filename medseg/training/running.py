@@ -26,14 +26,12 @@ from medseg.training.keeping import KeepModel
 from medseg.training.learner import Learner
 from medseg.training.losses import make_loss
 from medseg.training.patches import EpochSampler, Patches, Source, use_one_thread
-from medseg.training.plan import Plan, differences, read_plan
+from medseg.training.plan import DATA, PLAN, Plan, differences, read_plan
 from medseg.training.planning import network_of
 from medseg.training.prepared import prepare_image, prepare_regions
 from medseg.training.report import History
 from medseg.training.synthesis import Recipe
 from medseg.training.validation import MEAN, Validation
-
-PLAN, DATA = "plan.json", "data.json"
 
 
 @dataclass(frozen=True, kw_only=True)

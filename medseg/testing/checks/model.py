@@ -9,11 +9,11 @@ from packaging.licenses import InvalidLicenseExpression, canonicalize_license_ex
 
 from medseg.description import from_json, to_json
 from medseg.errors import ContractError, MedsegError, ResourceError, VolumeError
-from medseg.formats import load
 from medseg.geometry import parse_orientation
 from medseg.options import check_options
 from medseg.plugin import Model, Step, WholeGrid
-from medseg.predict import load_model, segment
+from medseg.predict import load_model
+from medseg.probing import probe_dice, run_probe
 from medseg.samples import find_sample
 from medseg.testing.expectation import BrokenPromiseError, CannotRunError, expect
 from medseg.testing.subject import Subject
@@ -165,18 +165,15 @@ def check_probe_is_met(subject: Subject) -> None:
         return
     _expect_here(subject)
     try:
-        volume, truth = find_sample(probe.volume), find_sample(probe.truth)
+        find_sample(probe.volume), find_sample(probe.truth)
     except ResourceError as error:
         raise CannotRunError(str(error)) from error
     try:
-        found = segment(volume, subject.name, device="cpu", registry=subject.registry).labels
-        wanted = load(truth, kind="labels")
+        dice = probe_dice(run_probe(probe, subject.name, registry=subject.registry), probe)
     except (ContractError, VolumeError) as error:
         raise BrokenPromiseError(
             f"the probe is refused: {error}. Correct the contract or the probe"
         ) from error
-    a, b = found.array == probe.label, wanted.array == probe.label
-    dice = 2 * int((a & b).sum()) / max(1, int(a.sum()) + int(b.sum()))
     expect(
         abs(dice - probe.dice) <= probe.tolerance,
         got=f"a Dice of {dice:.4f} for label {probe.label} on {probe.volume}",
