@@ -59,6 +59,7 @@ def package_models(
     distribution: str = "",
     bits: Bits | None = None,
     licence: str = "",
+    training_data: str = "",
     notices: Sequence[Path] = (),
     probe: Probe | None = None,
     registry: Registry | None = None,
@@ -70,7 +71,7 @@ def package_models(
         folder: where the distribution's own folder is made.
         distribution: its name, ``medseg-`` and the plugin's; the first model's, if empty.
         bits: of the weights. None: 16 if there is a probe to compare the labels on, else as they are.
-        licence: SPDX expression of the weights, in the place of that in the contracts.
+        licence, training_data: of the weights, in the place of what the contracts say.
         notices: files with licences and notices that must go along.
         probe: a sample and a label, whose Dice is measured of each model and put into its contract.
         registry: where to look names up; what is installed, if None.
@@ -87,7 +88,10 @@ def package_models(
     registry = registry or default_registry()
     if bits == 16 and probe is None:
         raise OptionError("labels by weights of 16 bits are compared on a probe: give --probe too")
-    models = [_described(name, run, licence, registry) for name, run in runs]
+    models = [
+        _described(name, run, licence=licence, training_data=training_data, registry=registry)
+        for name, run in runs
+    ]
     names = [model.name for model in models]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise OptionError(f"several models are called {', '.join(twice)}; give each a name: NAME=RUN")
@@ -120,7 +124,7 @@ def package_models(
     return root, done
 
 
-def _described(name: str, run: Path, licence: str, registry: Registry) -> Model:
+def _described(name: str, run: Path, *, licence: str, training_data: str, registry: Registry) -> Model:
     """A folder's contract, with what a distribution needs beyond it."""
     model = read_model(run)
     if model.parts:
@@ -138,6 +142,7 @@ def _described(name: str, run: Path, licence: str, registry: Registry) -> Model:
         model,
         name=name,
         reference=model.reference or reference,
+        training_data=training_data or model.training_data,
         weights=replace(model.weights, licence=licence),
     )
 

@@ -31,6 +31,9 @@ _NAMED = re.compile(r"([a-z][a-z0-9-]*)=(.+)")
 )
 @click.option("--licence", default="", metavar="SPDX", help="Of the weights; as their contracts say.")
 @click.option(
+    "--training-data", default="", metavar="TEXT", help="What they were trained on; as their contracts say."
+)
+@click.option(
     "--notice", "notices", multiple=True, type=EXISTING, help="A licence or notice that must go along."
 )
 @as_json
@@ -42,6 +45,7 @@ def package(
     probe: tuple[str, str, str] | None,
     bits: str | None,
     licence: str,
+    training_data: str,
     notices: tuple[Path, ...],
     json_: bool,
 ) -> None:
@@ -61,6 +65,7 @@ def package(
         distribution=name,
         bits=None if bits is None else 16 if bits == "16" else 32,
         licence=licence,
+        training_data=training_data,
         notices=notices,
         probe=_probe(*probe) if probe else None,
     )

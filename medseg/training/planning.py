@@ -124,10 +124,12 @@ def target_spacing(facts: Sequence[CaseFacts]) -> tuple[float, float, float]:
 def forecast(plan: Plan, dataset: Dataset, *, device: torch.device, registry: Registry) -> Forecast:
     """Predict memory by counting what one step keeps, and time by taking a small one."""
     network = network_of(plan, dataset, registry)
-    memory = step_bytes(network, plan, len(dataset.channels))
+    divisor = cast(Architecture, registry.find("architecture", plan.architecture).component).divisor
+    memory = step_bytes(network, plan, len(dataset.channels), divisor=divisor)
     try:
-        seconds = _trial_seconds(network.to(device), plan, dataset, device, registry)
-    except (MedsegError, RuntimeError):  # the network or its loss refuses a patch so small
+        sizes = _small(plan.patch, divisor)
+        seconds = _trial_seconds(network.to(device), plan, dataset, sizes=sizes, registry=registry)
+    except (MedsegError, RuntimeError, ValueError):  # the network or its loss refuses a patch so small
         seconds = math.nan
     parameters = sum(p.numel() for p in network.parameters())
     return Forecast(parameters=parameters, memory_bytes=memory, step_seconds=seconds)
@@ -147,28 +149,50 @@ def network_of(plan: Plan, dataset: Dataset, registry: Registry) -> Segmenter:
     )
 
 
-def step_bytes(network: Segmenter, plan: Plan, channels: int) -> int:
+def step_bytes(network: Segmenter, plan: Plan, channels: int, *, divisor: int = 1) -> int:
     """Bytes that a training step holds at its peak.
 
     One forward pass on torch's ``meta`` device, where tensors have sizes but no memory, says what is kept
-    for the way back. To that come weights, gradients, two moments and the moving average, and on the way
-    back the largest tensor, its gradient and a copy in the convolution's own layout.
+    for the way back. What does not run there, because it looks at values, is run on a small patch, and what
+    it keeps is taken in proportion to the voxels. To that come weights, gradients, two moments and the
+    moving average, and on the way back the largest tensor, its gradient and a copy in the convolution's own
+    layout.
+
+    Args:
+        network: what learns.
+        plan: patch, batch and precision.
+        channels: of the images.
+        divisor: of which the sizes of a small patch are multiples.
     """
+    shape = (plan.batch, channels, *plan.patch)
+    try:
+        sizes = _kept(copy.deepcopy(network).to("meta"), torch.empty(shape, device="meta"), plan)
+    except (RuntimeError, NotImplementedError):
+        small = _small(plan.patch, divisor)
+        larger = math.prod(plan.patch) / math.prod(small)
+        sizes = [n * larger for n in _kept(network, torch.rand((*shape[:2], *small)), plan)]
+    weights = sum(p.numel() * p.element_size() for p in network.parameters())
+    halved = 1 if plan.precision == "32" else 2
+    return int(_PROGRAM + 5 * weights + (sum(sizes) + 3 * max(sizes)) / halved)
+
+
+def _kept(network: Segmenter, image: Tensor, plan: Plan) -> list[float]:
+    """Bytes of each tensor that is kept for the way back."""
     held: list[Tensor] = []  # kept until they are counted, so that no address is used twice
 
     def keep(tensor: Tensor) -> Tensor:
         held.append(tensor)
         return tensor
 
-    unreal = copy.deepcopy(network).to("meta")
-    image = torch.empty((plan.batch, channels, *plan.patch), device="meta")
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        unreal(image, plan.spacing_mm)
+        network(image, plan.spacing_mm)
     storages = [tensor.untyped_storage() for tensor in held]
-    sizes = {storage._cdata: storage.nbytes() for storage in storages}  # _cdata: which storage it is
-    weights = sum(p.numel() * p.element_size() for p in network.parameters())
-    halved = 1 if plan.precision == "32" else 2
-    return _PROGRAM + 5 * weights + (sum(sizes.values()) + 3 * max(sizes.values())) // halved
+    return list({storage._cdata: float(storage.nbytes()) for storage in storages}.values())  # _cdata: which
+
+
+def _small(patch: Sequence[int], divisor: int) -> tuple[int, ...]:
+    """A patch for a trial: two voxels are left on the coarsest level, where one has no deviation."""
+    return tuple(min(n, max(_TRIAL, 2 * divisor)) for n in patch)
 
 
 def free_bytes(device: torch.device) -> int:
@@ -187,16 +211,19 @@ def _meminfo() -> list[str]:
 
 
 def _trial_seconds(
-    network: Segmenter, plan: Plan, dataset: Dataset, device: torch.device, registry: Registry
+    network: Segmenter,
+    plan: Plan,
+    dataset: Dataset,
+    *,
+    sizes: Sequence[int],
+    registry: Registry,
 ) -> float:
-    """Seconds of a step, from the better of two on a small patch, in proportion to the voxels."""
-    divisor = cast(Architecture, registry.find("architecture", plan.architecture).component).divisor
-    sizes = [min(n, max(_TRIAL, divisor)) for n in plan.patch]
-    loss = make_loss(plan.loss, plan.loss_options, registry)
+    """Seconds of a step, from the best of three on a small patch, in proportion to the voxels."""
+    loss, device = make_loss(plan.loss, plan.loss_options, registry), next(network.parameters()).device
     image = torch.rand((plan.batch, len(dataset.channels), *sizes), device=device)
     classes = torch.randint(len(dataset.labels), (plan.batch, *sizes), device=device)
     best = math.inf
-    for _ in range(2):
+    for _ in range(3):
         start = time.perf_counter()
         torch.autograd.backward(loss(network(image, plan.spacing_mm), classes))
         if device.type == "cuda":
@@ -242,7 +269,8 @@ def _fit(plan: Plan, dataset: Dataset, memory_bytes: int, registry: Registry) ->
     """Shrink the longest side of the patch until a step fits the memory."""
     found = registry.find("architecture", plan.architecture)
     divisor, known = cast(Architecture, found.component).divisor, options_of(registry.load(found))
-    while step_bytes(network_of(plan, dataset, registry), plan, len(dataset.channels)) > memory_bytes:
+    channels = len(dataset.channels)
+    while step_bytes(network_of(plan, dataset, registry), plan, channels, divisor=divisor) > memory_bytes:
         sizes = list(plan.patch)
         lengths = [n * mm if n > divisor else 0 for n, mm in zip(sizes, plan.spacing_mm, strict=True)]
         if not any(lengths):
