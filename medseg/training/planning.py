@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from medseg.errors import MedsegError, ResourceError
+from medseg.errors import MedsegError, OptionError, ResourceError
 from medseg.model import StepUse
 from medseg.options import check_options, options_of
 from medseg.plugin import Architecture, Head
@@ -107,7 +107,8 @@ def make_plan(
     if "patch" in values:
         return Plan(**values)
     plan = Plan(**values, patch=_largest_patch(facts, values["spacing_mm"], divisor, on_gpu=on_gpu))
-    return _fit(_with_depth(plan, known), dataset, memory_bytes, registry)
+    deepest = int(known["depth"].default) if "depth" in known and "depth" not in options else None
+    return _fit(plan, dataset, memory_bytes, deepest=deepest, divisor=divisor, registry=registry)
 
 
 def target_spacing(facts: Sequence[CaseFacts]) -> tuple[float, float, float]:
@@ -163,6 +164,9 @@ def step_bytes(network: Segmenter, plan: Plan, channels: int, *, divisor: int = 
         plan: patch, batch and precision.
         channels: of the images.
         divisor: of which the sizes of a small patch are multiples.
+
+    Raises:
+        OptionError: the patch is too small for the network.
     """
     shape = (plan.batch, channels, *plan.patch)
     try:
@@ -171,6 +175,11 @@ def step_bytes(network: Segmenter, plan: Plan, channels: int, *, divisor: int = 
         small = _small(plan.patch, divisor)
         larger = math.prod(plan.patch) / math.prod(small)
         sizes = [n * larger for n in _kept(network, torch.rand((*shape[:2], *small)), plan)]
+    except ValueError as error:  # torch's norms, where one voxel is left
+        patch = " x ".join(map(str, plan.patch))
+        raise OptionError(
+            f"{plan.architecture} cannot be trained on patches of {patch} voxels: {error}; wanted larger ones"
+        ) from error
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
     halved = 1 if plan.precision == "32" else 2
     return int(_PROGRAM + 5 * weights + (sum(sizes) + 3 * max(sizes)) / halved)
@@ -257,18 +266,25 @@ def _largest_patch(
     return i, j, k
 
 
-def _with_depth(plan: Plan, known: Mapping[str, Any]) -> Plan:
-    """Fewer poolings where the patch is small; never more than the network has by default."""
-    if "depth" not in known or "depth" in plan.options:
+def _with_depth(plan: Plan, deepest: int | None) -> Plan:
+    """Fewer poolings where the patch is small; as many as were given, if ``deepest`` is None."""
+    if deepest is None:
         return plan
-    depth = max(1, min(int(known["depth"].default), int(math.log2(min(plan.patch) / SMALLEST))))
+    depth = max(1, min(deepest, int(math.log2(min(plan.patch) / SMALLEST))))
     return replace(plan, options={**plan.options, "depth": depth})
 
 
-def _fit(plan: Plan, dataset: Dataset, memory_bytes: int, registry: Registry) -> Plan:
+def _fit(
+    plan: Plan,
+    dataset: Dataset,
+    memory_bytes: int,
+    *,
+    deepest: int | None,
+    divisor: int,
+    registry: Registry,
+) -> Plan:
     """Shrink the longest side of the patch until a step fits the memory."""
-    found = registry.find("architecture", plan.architecture)
-    divisor, known = cast(Architecture, found.component).divisor, options_of(registry.load(found))
+    plan = _with_depth(plan, deepest)
     channels = len(dataset.channels)
     while step_bytes(network_of(plan, dataset, registry), plan, channels, divisor=divisor) > memory_bytes:
         sizes = list(plan.patch)
@@ -280,5 +296,5 @@ def _fit(plan: Plan, dataset: Dataset, memory_bytes: int, registry: Registry) ->
             )
         sizes[int(np.argmax(lengths))] -= divisor
         i, j, k = sizes
-        plan = _with_depth(replace(plan, patch=(i, j, k)), known)
+        plan = _with_depth(replace(plan, patch=(i, j, k)), deepest)
     return plan

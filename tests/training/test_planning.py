@@ -1,0 +1,97 @@
+"""A plan from the data: what the data decide, what the user decides, and what it will need."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from medseg import OptionError, ResourceError, default_registry, save
+from medseg.testing.phantoms import make_phantom
+from medseg.training.checking import check_dataset
+from medseg.training.planning import forecast, make_plan, step_bytes, target_spacing
+from medseg.training.planning import network_of as network
+from medseg.training.reading import read_dataset
+
+HERE = {"registry": default_registry()}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("planned")
+    for seed in range(2):
+        image, truth = make_phantom(shape=(48, 40, 36), seed=seed)
+        for place, volume in (("images", image), ("labels", truth)):
+            (folder / place).mkdir(exist_ok=True)
+            save(volume, folder / place / f"case{seed}.nii.gz")
+    dataset = read_dataset(folder)
+    return dataset, check_dataset(dataset)
+
+
+def plan(data, *, memory=4e9, on_gpu=False, **given):
+    return make_plan(*data, given=given, memory_bytes=int(memory), on_gpu=on_gpu, **HERE)
+
+
+def test_the_data_decide_spacing_patch_and_depth(data):
+    made = plan(data)
+    assert made.spacing_mm == (1.0, 1.0, 1.0)
+    assert made.patch == (48, 40, 40)  # the image, in multiples of the network's divisor
+    assert made.options["depth"] == 3
+    assert made.loss == "builtin:dice-ce"
+
+
+def test_a_thick_axis_is_trained_at_its_finer_spacings(data):
+    facts = [
+        replace(fact, spacing_mm=(1.0, 1.0, mm)) for fact, mm in zip(data[1].facts, (4.0, 8.0), strict=True)
+    ]
+    assert target_spacing(facts) == (1.0, 1.0, 4.4)
+
+
+def test_what_the_user_decides_stays(data):
+    made = plan(data, patch=(16, 16, 16), spacing_mm=(2.0, 2.0, 2.0), batch=1, options={"width": 4})
+    assert (made.patch, made.spacing_mm, made.batch) == ((16, 16, 16), (2.0, 2.0, 2.0), 1)
+    assert made.options["width"] == 4
+
+
+def test_less_memory_makes_a_smaller_patch_and_too_little_is_refused(data):
+    small = plan(data, memory=4.9e8)
+    assert math.prod(small.patch) < math.prod(plan(data).patch)
+    assert small.options["depth"] < plan(data).options["depth"]
+    assert step_bytes(network(small, data[0], HERE["registry"]), small, 1) <= 4.9e8
+    with pytest.raises(ResourceError, match="not even a patch of 8 x 8 x 8 voxels"):
+        plan(data, memory=1e8)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"architecture": "unets:unet3d"},
+        {"architecture": "linknet:linknet"},  # one voxel would be left of a trial of 32 on its coarsest level
+        {"architecture": "unets:unet3d", "head": "contours:tdac"},  # looks at values: not on the meta device
+    ],
+    ids=lambda given: given.get("head", given["architecture"]),
+)
+def test_every_network_and_head_gets_a_forecast(data, given):
+    made = plan(data, patch=(64, 64, 64), options={"width": 4}, **given)
+    expected = forecast(made, data[0], device=torch.device("cpu"), **HERE)
+    assert expected.step_seconds > 0
+    assert expected.parameters == sum(
+        p.numel() for p in network(made, data[0], HERE["registry"]).parameters()
+    )
+    assert expected.memory_bytes > 4.5e8
+
+
+def test_a_patch_that_leaves_one_voxel_is_refused(data):
+    made = plan(data, architecture="linknet:linknet", patch=(32, 32, 32), options={"width": 4})
+    with pytest.raises(OptionError, match="linknet cannot be trained on patches of 32 x 32 x 32 voxels"):
+        forecast(made, data[0], device=torch.device("cpu"), **HERE)
+
+
+def test_what_a_small_patch_keeps_says_what_a_large_one_does(data):
+    made = plan(data, patch=(64, 64, 64), options={"width": 4}, head="contours:tdac", batch=1)
+    without = plan(data, patch=(64, 64, 64), options={"width": 4}, batch=1)
+    counted = step_bytes(network(without, data[0], HERE["registry"]), without, 1)
+    whole = step_bytes(network(made, data[0], HERE["registry"]), made, 1, divisor=32)
+    part = step_bytes(network(made, data[0], HERE["registry"]), made, 1, divisor=16)
+    assert counted < whole
+    assert part == pytest.approx(whole, rel=0.1)
