@@ -23,6 +23,7 @@ from medseg.training.checkpoints import LAST, WholeCheckpoints, steps_done
 from medseg.training.contracts import contract_of, input_of
 from medseg.training.dataset import Dataset, mirrored_pairs
 from medseg.training.keeping import KeepModel
+from medseg.training.layout import lay_channels_last
 from medseg.training.learner import Learner
 from medseg.training.losses import make_loss
 from medseg.training.patches import EpochSampler, Patches, Source, use_one_thread
@@ -88,8 +89,7 @@ def run_training(
     validation = Validation(scored, dataset, model, registry, out / "pictures") if scored else None
     network = network_of(plan, dataset, registry)
     if machine.device == "cpu" or not torch.cuda.is_available():
-        # What oneDNN is fastest with on most CPUs; the weights' values stay as they are.
-        network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # torch's stub lacks it for modules
+        lay_channels_last(network)
     learner = Learner(network, make_loss(plan.loss, plan.loss_options, registry), plan, validation)
     recipe = dataset.recipe or Recipe()
     recipe = replace(recipe, deformation=replace(recipe.deformation, mirror=plan.mirror))
