@@ -42,6 +42,7 @@ from medseg.cli.options import EXISTING, device_option, out_and_options
 @click.option(
     "--synthetic", type=float, help="Share of painted patches, if DATA has a synthesis.  [default: 0.5]"
 )
+@click.option("--foreground", type=float, help="Share of patches centred on what is learnt.  [default: 0.67]")
 @click.option("--no-mirror", is_flag=True, help="Never mirror left and right.")
 @click.option(
     "--precision",
