@@ -29,21 +29,20 @@ def test_instance_norm_and_its_gradients_are_torchs(batch: int, affine: bool) ->
         y = norm(x)
         (y * weights).sum().backward()
         found.append([y.detach(), x.grad, *(p.grad for p in norm.parameters())])
+    assert found[1][0].is_contiguous(memory_format=torch.channels_last_3d)
     for expected, got in zip(*found, strict=True):
         assert isinstance(got, Tensor)
         torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-10)
 
 
-def test_a_network_keeps_its_names_its_outputs_and_the_layout_to_the_end() -> None:
+def test_a_network_keeps_its_names_and_its_outputs() -> None:
     torch.manual_seed(0)
     plain = build("unet3d", in_channels=1, out_channels=3, options={"width": 4, "norm": "instance"})
     laid = copy.deepcopy(plain)
     lay_channels_last(laid)
     assert list(laid.state_dict()) == list(plain.state_dict())
     image = torch.rand(2, 1, 16, 16, 16)
-    logits = laid(image).logits
-    assert logits.is_contiguous(memory_format=torch.channels_last_3d)
-    torch.testing.assert_close(logits, plain(image).logits, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(laid(image).logits, plain(image).logits, rtol=1e-4, atol=1e-4)
 
 
 def test_statistics_that_a_norm_keeps_are_left_alone() -> None:
