@@ -19,7 +19,7 @@ class ChannelsLastInstanceNorm(nn.InstanceNorm3d):
         """(B,C,*S) -> (B,C,*S)."""
         one = [
             F.batch_norm(sample, None, None, self.weight, self.bias, training=True, eps=self.eps)
-            for sample in x.split(1)
+            for sample in torch.split(x, 1)
         ]
         return one[0] if len(one) == 1 else torch.cat(one)
 
