@@ -1,7 +1,10 @@
 """How quick the viewer is: first pictures, fetches on a rerun, the server's memory, and many people at once.
 
-python ui/benchmarks/visits.py [--users 20]; needs chromium and playwright. Software rendering; the load of
-the machine stands beside the figures, because a browser drawn by the processor feels every other program.
+python ui/benchmarks/visits.py [--users 20]; needs chromium and playwright. First pictures are those of a
+headless Chromium that draws with the processor. The many people are sessions of Streamlit's protocol without
+a browser (people.py): their figure is from an interaction to the end of the server's answer, and one real
+browser among them is timed from a click to the page that it opens. The load of the machine stands beside the
+figures: everything here, the browser included, shares the server's processors.
 """
 
 import argparse
@@ -14,24 +17,22 @@ import time
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
-from playwright.sync_api import Browser, Page, sync_playwright
-from streamlit.proto.BackMsg_pb2 import BackMsg
-from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
-from websockets.sync.client import ClientConnection, connect
-from websockets.typing import Subprotocol
+from playwright.sync_api import Browser, sync_playwright
 
 import medseg
 from medseg import Volume
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from make_pictures import start
+from people import Caller, Person
 
 SAMPLES = Path(__file__).parents[2] / "sample_volumes"
 FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 DRAWN = ".ms-root[data-volume]"
 PATIENCE_MS = 240_000
+TURNS, PAUSE_SECONDS = 4, 1.0
+WATCHED_SECONDS = 40.0  # longer than the others take
 
 
 def resident_mb(process: int) -> float:
@@ -73,72 +74,74 @@ def first_picture(browser: Browser, url: str, file: Path, server: int) -> dict[s
     return figures
 
 
-def long_run(browser: Browser, url: str) -> Page:
-    """A visitor whose job goes on while the others are timed."""
-    page = browser.new_context().new_page()
+def start_long_run(url: str) -> Person:
+    """Somebody whose job goes on while the others are timed; they watch it."""
+    person = Person(url)
+    person.go("")
+    person.open_sample("colin27_t1_head")
+    person.tick("Average over mirrored passes", on=True)
+    person.press("Run")
+    person.wait_until(lambda: person.has("button", "Cancel"))
+    return person
+
+
+def open_pages(browser: Browser, url: str, turns: int) -> list[float]:
+    """Seconds from clicks in a real browser to the pages that they open."""
+    context = browser.new_context(viewport={"width": 1400, "height": 900})
+    page = context.new_page()
     page.set_default_timeout(PATIENCE_MS)
     page.goto(url)
     page.wait_for_selector(".ms-drop")
-    page.set_input_files("input[data-kind=files]", SAMPLES / "colin27_t1_head.nii.gz")
-    page.wait_for_selector(DRAWN)
-    page.get_by_text("Maps to look at").click()
-    page.get_by_text("Average over mirrored passes").click()
-    page.wait_for_timeout(1500)
-    page.get_by_role("button", name="Run").last.click()
-    page.get_by_role("button", name="Cancel").wait_for()
-    return page
-
-
-class Person(threading.Thread):
-    """Somebody with a page of their own, over Streamlit's own protocol: 20 browsers would share two cores."""
-
-    def __init__(self, url: str, turns: int) -> None:
-        super().__init__(daemon=True)
-        self._url, self._turns = url, turns
-        self.seconds: list[float] = []
-
-    def run(self) -> None:
-        """Visit pages in turn and note how long each took."""
-        with httpx.Client(follow_redirects=True) as client:
-            client.get(self._url)
-            client.get(self._url.split("?")[0] + "_stcore/health")
-            cookies = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
-        address = self._url.split("?")[0].replace("http", "ws", 1) + "_stcore/stream"
-        with connect(
-            address,
-            additional_headers={"Cookie": cookies, "Origin": self._url.split("/?")[0]},
-            subprotocols=[Subprotocol("streamlit")],
-            max_size=None,
-        ) as socket:
-            self._interact(socket, "")
-            for turn in range(self._turns):
-                time.sleep(1.0)
-                self.seconds.append(self._interact(socket, ("models", "history", "compare")[turn % 3]))
-
-    def _interact(self, socket: ClientConnection, page: str) -> float:
+    seconds = []
+    for turn in range(turns):
+        name = ("Models", "History", "Cohort", "Compare")[turn % 4]
+        page.wait_for_timeout(1000)
         began = time.perf_counter()
-        asked = BackMsg()
-        asked.rerun_script.page_name = page
-        socket.send(asked.SerializeToString())
-        answer = ForwardMsg()
-        while answer.WhichOneof("type") != "script_finished":
-            answer.ParseFromString(bytes(socket.recv(60)))
-        return time.perf_counter() - began
+        page.get_by_role("link", name=name).click()
+        page.get_by_role("heading", name=name, exact=True).wait_for()
+        seconds.append(time.perf_counter() - began)
+    context.close()
+    return seconds
 
 
-def many_people(url: str, users: int, turns: int = 15) -> dict[str, float]:
-    """Seconds from an interaction to the end of what the server answers, for people side by side."""
-    people = [Person(url, turns) for _ in range(users)]
-    for person in people:
-        person.start()
-        time.sleep(0.1)
-    for person in people:
-        person.join()
-    seconds = sorted(second for person in people for second in person.seconds)
+def many_people(browser: Browser, url: str, users: int) -> dict[str, dict[str, float]]:
+    """Seconds of interactions, of each kind and of all, for people side by side while a job runs."""
+    people = []
+    for _ in range(users):
+        person = Person(url)
+        person.go("")
+        person.open_sample("itk_t1_head_2x2x3mm")
+        person.draw()
+        people.append(person)
+    runner = start_long_run(url)
+    watching = threading.Thread(target=runner.look, args=(WATCHED_SECONDS,), daemon=True)
+    watching.start()
+    callers = [Caller(person, turns=TURNS, pause=PAUSE_SECONDS) for person in people]
+    for caller in callers:
+        caller.start()
+        time.sleep(PAUSE_SECONDS / users)
+    clicks = open_pages(browser, url, turns=16)
+    for caller in callers:
+        caller.join()
+    watching.join()
+    if not runner.has("button", "Cancel"):
+        raise RuntimeError("the job ended before the others had done; give it a longer one")
+    runner.press("Cancel")
+    seconds: dict[str, list[float]] = {}
+    for kind, second in (timed for caller in callers for timed in caller.seconds):
+        seconds.setdefault(kind, []).append(second)
+    every = [second for kind in seconds.values() for second in kind]
+    return {kind: _summarize(timed) for kind, timed in seconds.items()} | {
+        "all": _summarize(every),
+        "a real browser among them, click to page": _summarize(clicks),
+    }
+
+
+def _summarize(seconds: list[float]) -> dict[str, float]:
     return {
         "interactions": float(len(seconds)),
         "median_seconds": statistics.median(seconds),
-        "p95_seconds": seconds[int(0.95 * len(seconds))],
+        "p95_seconds": sorted(seconds)[int(0.95 * len(seconds))],
     }
 
 
@@ -157,10 +160,8 @@ def main() -> None:
                 load = os.getloadavg()[0]
                 rows[title] = first_picture(browser, url, file, server.pid) | {"load_before": load}
             load = os.getloadavg()[0]
-            busy = long_run(browser, url)
-            figures = many_people(url, users)
-            runs = float(busy.get_by_role("button", name="Cancel").count())
-            rows[f"{users} users"] = figures | {"jobs_running_at_the_end": runs, "load_before": load}
+            for title, figures in many_people(browser, url, users).items():
+                rows[f"{users} users: {title}"] = figures | {"load_before": load}
             browser.close()
             for title, figures in rows.items():
                 print(title, {key: round(value, 3) for key, value in figures.items()})

@@ -1,5 +1,8 @@
 """``medseg ui``: from the command line to a running server."""
 
+import contextlib
+import gc
+import importlib
 import ipaddress
 import secrets
 import signal
@@ -12,7 +15,7 @@ from typing import Any
 
 import click
 
-from medseg import OptionError, ResourceError
+from medseg import MedsegError, OptionError, ResourceError, default_registry
 from medseg_ui import service
 from medseg_ui.service import Settings
 
@@ -131,6 +134,7 @@ def serve(settings: Settings, *, auth: dict[str, Any] | None = None, open_browse
     click.echo(f"The viewer is at {url}\nResearch only, not for clinical use. Ctrl-C stops it.", err=True)
     if open_browser:
         threading.Timer(1.0, webbrowser.open, [url]).start()
+    threading.Thread(target=_load_ahead, daemon=True).start()
     # Streamlit takes the address of its configuration file from argv; there is none of ours.
     sys.argv = [sys.argv[0]]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -142,6 +146,19 @@ def serve(settings: Settings, *, auth: dict[str, Any] | None = None, open_browse
         ) from error
     finally:
         running.close()
+
+
+def _load_ahead() -> None:
+    """Import what the pages' forms and tables are made from, torch too, before a visitor needs it."""
+    registry = default_registry()
+    for kind in ("architecture", "step"):
+        for found in registry.components(kind):
+            with contextlib.suppress(MedsegError):  # where it is used the page says why it cannot be
+                registry.load(found)
+    for name in ("pandas", "pyarrow"):
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()  # all this stays: later collections, while every visitor waits, need not look through it
 
 
 def _streamlit_options(settings: Settings) -> dict[str, Any]:
@@ -158,6 +175,9 @@ def _streamlit_options(settings: Settings) -> dict[str, Any]:
         "client.showErrorDetails": "none",
         "client.toolbarMode": "minimal",
         "runner.magicEnabled": False,
+        # Streamlit would collect garbage after every run of a page: 0.1 s in which nobody else is served.
+        # Python does it by itself when enough has changed.
+        "runner.postScriptGC": False,
         # Light or dark, as the visitor's system is.
         "theme.font": "sans-serif",
         "theme.dark.primaryColor": "#3fa7d6",

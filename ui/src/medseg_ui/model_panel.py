@@ -19,8 +19,12 @@ from medseg_ui.visit import Visit
 _FITS, _DOUBTFUL, _REFUSED = range(3)
 
 
+@st.fragment
 def choose_model(visit: Visit, case: Case) -> None:
-    """The choice, the card, the options, and the button that runs it."""
+    """The choice, the card, the options, and the button that runs it.
+
+    A fragment: whatever is chosen here changes nothing else on the page.
+    """
     models = medseg.models()
     if not models:
         st.info("No model is installed. Models come as plugins, for example: pip install medseg-linknet")
@@ -96,7 +100,10 @@ def _check(
     """What the contract objects to in these channels; None while that is not known."""
     if further is None:
         return None
+    asked_before = len(visit.workspace.jobs)
     job = visit.workspace.check(case, name, further)
+    if len(visit.workspace.jobs) > asked_before:
+        st.rerun()  # the whole page: its list of jobs is what notices the end
     if job.state not in ENDED:
         st.caption("Checking the channels…")
         return None

@@ -33,10 +33,15 @@ def result_panels(visit: Visit, case: Case, result: Result) -> None:
     """The panels of the slot ``result``, each with a button that applies its step."""
     for found in _panels("result"):
         with st.expander(escape(cast(Panel, found.component).title)):
-            _guarded(found, functools.partial(_show, visit, case, result, found))
+            _show(visit, case, result, found)
 
 
+@st.fragment
 def _show(visit: Visit, case: Case, result: Result, found: Registered) -> None:
+    _guarded(found, functools.partial(_form, visit, case, result, found))
+
+
+def _form(visit: Visit, case: Case, result: Result, found: Registered) -> None:
     panel = cast(Panel, found.component)
     options = _values(found, panel, "step", {}, result.id)
     if st.button("Apply", key=f"{found.full_name}-{result.id}-apply"):

@@ -21,6 +21,7 @@ _STAGES = {
 }
 _SHOWN = 4
 _LONG = ("segment", "refine")  # with a bar and a button to stop them
+_SECONDS, _SECONDS_OF_LONG = 0.25, 1.0  # between two looks at the jobs
 
 
 def show_jobs(visit: Visit, *, only_active: bool = False) -> None:
@@ -31,8 +32,10 @@ def show_jobs(visit: Visit, *, only_active: bool = False) -> None:
         only_active: not those that have ended.
     """
     active = [job for job in visit.workspace.jobs if job.state not in ENDED]
+    short = any(job.kind not in _LONG for job in active)
+    interval = _SECONDS if short else _SECONDS_OF_LONG
     # A timer only while something runs: it would ask for ever.
-    st.fragment(_list_jobs, run_every=1.0 if active else None)(
+    st.fragment(_list_jobs, run_every=interval if active else None)(
         visit, [job.id for job in active], only_active=only_active
     )
 

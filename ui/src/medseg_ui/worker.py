@@ -5,6 +5,7 @@ Run as ``python -m medseg_ui.worker FOLDER``; the folder holds ``task.json``.
 
 import contextlib
 import json
+import os
 import signal
 import sys
 import traceback
@@ -14,9 +15,15 @@ from typing import Any
 from medseg import Cancelled, CancelToken, MedsegError, Progress
 from medseg_ui import tasks
 
+_LONG = ("segment", "refine")
+_NICENESS = 15  # of the 19 steps by which a process can stand back
+
 
 def main(folder: Path) -> int:
     """Do the task of a folder; 0 unless it failed for a fault in some code."""
+    task = json.loads((folder / "task.json").read_text(encoding="utf-8"))
+    if task["kind"] in _LONG:
+        _stand_back()
     token = CancelToken()
     signal.signal(signal.SIGTERM, lambda *_: token.cancel())
     protocol = sys.stdout
@@ -27,7 +34,6 @@ def main(folder: Path) -> int:
             line["memory_bytes"] = event.memory_bytes
         print(json.dumps(line), file=protocol, flush=True)  # the protocol's channel
 
-    task = json.loads((folder / "task.json").read_text(encoding="utf-8"))
     with contextlib.redirect_stdout(sys.stderr):  # what plugins print is not of the protocol
         try:
             outcome = {"state": "done", **tasks.run(task, folder, progress=report, cancel=token)}
@@ -43,6 +49,17 @@ def main(folder: Path) -> int:
             outcome = {"state": "failed", "message": f"{type(error).__name__}: {error}"}
     _write(folder / "outcome.json", outcome)
     return int(outcome["state"] == "failed")
+
+
+def _stand_back() -> None:
+    """Let the server's pages have a processor the moment they want one; take all that is idle.
+
+    Linux may schedule each session as a group, within which alone the niceness of its processes
+    counts (sched(7), "The autogroup feature"); such a group has a niceness of its own.
+    """
+    os.nice(_NICENESS)
+    with contextlib.suppress(OSError):  # no such groups
+        Path("/proc/self/autogroup").write_text(str(_NICENESS), encoding="ascii")
 
 
 def _write(path: Path, outcome: dict[str, Any]) -> None:

@@ -103,7 +103,9 @@ def _watched(here: Visit, case: Case) -> str | None:
     return next((job.id for job in active if job.task["volume"] == str(case.volume)), None)
 
 
+@st.fragment
 def _show(here: Visit, case: Case) -> None:
+    """The picture and what belongs to it; a fragment, so that another result leaves the rest as it is."""
     result = choose_result(case, key=f"result-{case.id}")
     layer = result_layer(here.service, case, result, owner=here.owner) if result else None
     saved = viewer(
