@@ -2,9 +2,10 @@
 
 python ui/benchmarks/visits.py [--users 20]; needs chromium and playwright. First pictures are those of a
 headless Chromium that draws with the processor. The many people are sessions of Streamlit's protocol without
-a browser (people.py): their figure is from an interaction to the end of the server's answer, and one real
-browser among them is timed from a click to the page that it opens. The load of the machine stands beside the
-figures: everything here, the browser included, shares the server's processors.
+a browser (people.py), each with a pause of a second between interactions: their figure is from an
+interaction to the end of the server's answer. Then once more with one real browser among them, timed from a
+click to the page that it opens. The load of the machine stands beside the figures: everything here, the
+browser included, shares the server's processors.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,8 @@ FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader
 DRAWN = ".ms-root[data-volume]"
 PATIENCE_MS = 240_000
 TURNS, PAUSE_SECONDS = 4, 1.0
-WATCHED_SECONDS = 40.0  # longer than the others take
+JOBS = 4
+WATCHED_SECONDS = 75.0  # longer than the others take
 
 
 def resident_mb(process: int) -> float:
@@ -75,12 +78,13 @@ def first_picture(browser: Browser, url: str, file: Path, server: int) -> dict[s
 
 
 def start_long_run(url: str) -> Person:
-    """Somebody whose job goes on while the others are timed; they watch it."""
+    """Somebody whose jobs go on, one after the other, while the others are timed."""
     person = Person(url)
     person.go("")
     person.open_sample("colin27_t1_head")
     person.tick("Average over mirrored passes", on=True)
-    person.press("Run")
+    for _ in range(JOBS):
+        person.press("Run")
     person.wait_until(lambda: person.has("button", "Cancel"))
     return person
 
@@ -116,25 +120,34 @@ def many_people(browser: Browser, url: str, users: int) -> dict[str, dict[str, f
     runner = start_long_run(url)
     watching = threading.Thread(target=runner.look, args=(WATCHED_SECONDS,), daemon=True)
     watching.start()
+    seconds = _time_visits(people)
+    every = [second for kind in seconds.values() for second in kind]
+    figures = {kind: _summarize(timed) for kind, timed in seconds.items()} | {"all": _summarize(every)}
+    clicks: list[float] = []
+    beside = _time_visits(people, meanwhile=lambda: clicks.extend(open_pages(browser, url, turns=16)))
+    watching.join()
+    if not runner.has("button", "Cancel"):
+        raise RuntimeError("the jobs ended before the others had done; queue more")
+    return figures | {
+        "all, beside a real browser": _summarize([second for kind in beside.values() for second in kind]),
+        "that browser, click to page": _summarize(clicks),
+    }
+
+
+def _time_visits(
+    people: list[Person], *, meanwhile: Callable[[], None] = lambda: None
+) -> dict[str, list[float]]:
     callers = [Caller(person, turns=TURNS, pause=PAUSE_SECONDS) for person in people]
     for caller in callers:
         caller.start()
-        time.sleep(PAUSE_SECONDS / users)
-    clicks = open_pages(browser, url, turns=16)
+        time.sleep(PAUSE_SECONDS / len(callers))
+    meanwhile()
     for caller in callers:
         caller.join()
-    watching.join()
-    if not runner.has("button", "Cancel"):
-        raise RuntimeError("the job ended before the others had done; give it a longer one")
-    runner.press("Cancel")
     seconds: dict[str, list[float]] = {}
     for kind, second in (timed for caller in callers for timed in caller.seconds):
         seconds.setdefault(kind, []).append(second)
-    every = [second for kind in seconds.values() for second in kind]
-    return {kind: _summarize(timed) for kind, timed in seconds.items()} | {
-        "all": _summarize(every),
-        "a real browser among them, click to page": _summarize(clicks),
-    }
+    return seconds
 
 
 def _summarize(seconds: list[float]) -> dict[str, float]:
