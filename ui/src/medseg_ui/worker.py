@@ -16,7 +16,7 @@ from medseg import Cancelled, CancelToken, MedsegError, Progress
 from medseg_ui import tasks
 
 _LONG = ("segment", "refine")
-_NICENESS = 15  # of the 19 steps by which a process can stand back
+_NICENESS = 5  # a third of the weight of others: it must come forward on a busy computer too
 
 
 def main(folder: Path) -> int:
