@@ -3,8 +3,8 @@
     python benchmarks/training_vs_monai.py --patch 64 --steps 24
 
 Both train medseg's 3D U-Net with AdamW on Dice and cross-entropy, on the same volumes, with patches of which
-two thirds are centred on the foreground, elastic and affine deformation, mirroring, noise, blur, brightness, bias
-field, low resolution and gamma, at the same chances. MONAI's pipeline is that of its tutorials: CacheDataset,
+two thirds are centred on the foreground, elastic and affine deformation, mirroring, noise, blur, brightness,
+bias field, low resolution and gamma, at the same chances. MONAI's pipeline is that of its tutorials: CacheDataset,
 dictionary transforms, DataLoader. Each runs in a process of its own, round by round; the first third of the
 steps is not counted. "waiting" is the share of the time in which the loop has no batch.
 """

@@ -82,6 +82,7 @@ def train(
     from medseg.registry import default_registry
     from medseg.training.checking import check_dataset
     from medseg.training.dataset import with_validation
+    from medseg.training.plan import taken_up
     from medseg.training.planning import forecast, free_bytes, make_plan
     from medseg.training.reading import read_dataset
     from medseg.training.running import Machine, run_training
@@ -95,7 +96,7 @@ def train(
     plan = make_plan(
         dataset,
         report,
-        given=_given(options, chosen),
+        given=taken_up(out, _given(options, chosen)),
         memory_bytes=parse_bytes(memory) if memory else free_bytes(place),
         on_gpu=place.type == "cuda",
         registry=registry,

@@ -111,6 +111,28 @@ def read_plan(path: Path) -> Plan:
         raise ContractError(f"{path} is no plan of a training: {error}") from error
 
 
+def taken_up(folder: Path, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What the user decides of a plan, and of a training that a folder holds all that was decided there.
+
+    So the same command goes on with it though there is now less memory free than there was; whatever is
+    given anew is compared with the plan before when the training takes its folder.
+
+    Args:
+        folder: of the run, there or not.
+        given: fields of ``Plan``.
+
+    Raises:
+        ContractError: its plan cannot be read.
+    """
+    path = folder / PLAN
+    if not path.exists():
+        return dict(given)
+    before = read_plan(path)
+    options = ("options", "head_options", "loss_options")
+    merged = {name: {**getattr(before, name), **given[name]} for name in options if name in given}
+    return {f.name: getattr(before, f.name) for f in fields(Plan)} | dict(given) | merged
+
+
 def differences(ours: Plan, theirs: Plan) -> list[str]:
     """The fields in which two plans differ, as people read them."""
     a, b = ours.as_json(), theirs.as_json()
