@@ -1,6 +1,6 @@
 """medseg's own lists of training cases: the fields of ``Dataset`` as JSON, or a table as CSV.
 
-docs/how-to/train-a-model.md shows one of each.
+docs/how-to/train.md shows one of each.
 """
 
 import csv

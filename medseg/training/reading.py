@@ -12,6 +12,7 @@ from medseg.registry import default_registry
 from medseg.training.dataset import Case, Dataset, label
 from medseg.training.lists import is_decathlon, is_nnunet, read_decathlon, read_nnunet
 from medseg.training.manifest import ANY_MR, read_json, read_manifest, read_table
+from medseg.training.synthesis import Recipe
 
 
 def read_dataset(path: Path, *, root: Path | None = None) -> Dataset:
@@ -19,7 +20,8 @@ def read_dataset(path: Path, *, root: Path | None = None) -> Dataset:
 
     Args:
         path: a JSON manifest, a CSV table, an nnU-Net or decathlon ``dataset.json``, a folder with one, or
-            a folder with ``images`` and ``labels``, whose files have the same names.
+            a folder with ``images`` and ``labels``, whose files have the same names, or with ``labels``
+            alone, from which images are painted.
         root: what the paths in a list are relative to; the list's own folder, if None.
 
     Raises:
@@ -64,14 +66,15 @@ def _read_folder(folder: Path) -> Dataset:
         raise ContractError(
             f"{folder}: wanted a dataset.json, or folders images and labels with files of the same names"
         )
+    recipe = None if pictures.is_dir() else Recipe()
     by_stem = {stem_of(file.name, suffixes): file for file in sorted(pictures.glob("*"))}
     cases = []
     for target in sorted((folder / "labels").glob("*")):
         name = stem_of(target.name, suffixes)
-        if name not in by_stem:
+        if name not in by_stem and recipe is None:
             raise ContractError(f"{folder}: labels/{target.name} has no image of the same name in images")
-        cases.append(Case(name=name, images=(by_stem[name],), labels=target))
-    return Dataset(name=folder.name, channels=(ANY_MR,), labels=(), cases=tuple(cases))
+        cases.append(Case(name=name, images=() if recipe else (by_stem[name],), labels=target))
+    return Dataset(name=folder.name, channels=(ANY_MR,), labels=(), cases=tuple(cases), recipe=recipe)
 
 
 def _labels_found(dataset: Dataset) -> tuple[Label, ...]:

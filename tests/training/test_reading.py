@@ -40,6 +40,16 @@ def test_an_image_that_is_missing_is_named(folder):
         read_dataset(folder)
 
 
+def test_a_folder_of_label_maps_alone_is_painted_from(folder):
+    for file in (folder / "images").iterdir():
+        file.unlink()
+    (folder / "images").rmdir()
+    dataset = read_dataset(folder)
+    assert dataset.recipe is not None
+    assert {case.images for case in dataset.cases} == {()}
+    assert check_dataset(dataset).fatal == ()
+
+
 def test_a_fifth_of_the_cases_is_kept_for_validation_and_always_the_same(folder):
     once, again = (with_validation(read_dataset(folder)).of("val") for _ in range(2))
     assert len(once) == 1
