@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from medseg.batch.manifest import Entry, is_manifest, read_manifest
 from medseg.channels import group_channels, split_name
@@ -15,6 +15,9 @@ from medseg.plugin import Content
 from medseg.registry import Registry, default_registry
 
 DEFAULT_SUFFIX = ".nii.gz"
+
+Split = Literal["found", "all", "none"]
+"""Folders found in a folder that was named; also what was named itself; nothing, for the user chose one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +70,7 @@ def find_cases(
     *,
     channels: Sequence[str] = (),
     beside: Sequence[str] = (".json",),
-    split: bool = True,
+    split: Split = "found",
     registry: Registry | None = None,
 ) -> list[Case]:
     """Turn inputs into cases with a name and a target each.
@@ -78,8 +81,7 @@ def find_cases(
         channels: the model's. If there are several, inputs become the channels of a case by their
             names; see ``group_channels``.
         beside: suffixes of the files that come with each label map.
-        split: make a case of each series of a folder, found in another, that holds several; localizers
-            are left aside.
+        split: what is a case for each series in it, if it holds several; localizers are left aside.
         registry: whose formats say what is readable.
 
     Raises:
@@ -192,15 +194,16 @@ def _grouped(
 
 
 def _series(
-    root: Path, source: Path, suffixes: Sequence[str], registry: Registry, *, split: bool
+    root: Path, source: Path, suffixes: Sequence[str], registry: Registry, *, split: Split
 ) -> list[Entry]:
-    """A source as a case; a folder of several series, found in another folder, as one for each of them.
+    """A source as a case; one of several series that is to be split, as one for each of them.
 
-    A folder that was named itself is one volume to the user: its reader lists the series and asks which.
+    A folder that was named itself is one volume to the user, who did not say otherwise: its reader lists
+    the series and asks which.
     """
     name = _case_name(root, source, suffixes)
     contents: list[Content] = []
-    if split and source.is_dir() and source != root:
+    if split == "all" or (split == "found" and source.is_dir() and source != root):
         try:
             contents = [c for c in list_contents(source, registry=registry) if not c.aside]
         except VolumeError as error:

@@ -15,7 +15,7 @@ from medseg.cli.status import REFUSED
 from medseg.errors import OptionError
 
 if TYPE_CHECKING:
-    from medseg.batch.cases import Case
+    from medseg.batch.cases import Case, Split
 
 
 class _Segment(click.Command):
@@ -39,7 +39,7 @@ def _cases(
     out: Path,
     *,
     beside: Sequence[str],
-    split: bool,
+    split: "Split",
 ) -> "list[Case]":
     """The cases of a model: from files and folders, or the one whose channels were named."""
     from medseg.batch.cases import case_of_channels, find_cases
@@ -152,6 +152,8 @@ def segment(
     several channels, files belong to one case by their names: ann_0000 and ann_0001, or ann_T1w and
     ann_FLAIR, or T1w and FLAIR in a folder ann; or name them with --channel.
 
+    Of a DICOM folder that holds several series, --allow series=NUMBER takes one, series=all each.
+
     Several cases are a cohort: worker processes do them, OUT keeps a journal, and the same command again
     goes on where the last one stopped.
     """
@@ -170,8 +172,11 @@ def segment(
     maps = map_names(labels_of(model)) if probabilities else ()
     beside = suffixes_beside(find_exports(exports), picture=picture, maps=maps)
     read_options = parse_pairs(allow, flag="--allow")
-    one_series = "series" in read_options  # the user says which
-    cases = _cases(inputs, channel_pairs, model, out, beside=beside, split=not one_series)
+    split: Split = "none" if "series" in read_options else "found"
+    if read_options.get("series") == "all":
+        split = "all"
+        del read_options["series"]
+    cases = _cases(inputs, channel_pairs, model, out, beside=beside, split=split)
     check_permissions([source for case in cases for source in case.sources], read_options)
     job = {
         "model": model,

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-_SLAB = 1 << 22  # voxels that are widened to 64 bits at a time
+from medseg.volume import smallest_integer_type
+
+_SLAB = 1 << 18  # voxels at a time, which a processor's cache holds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +48,12 @@ def joint_counts(
         labels: how many there are, background included.
     """
     found = np.zeros(labels * labels, np.int64)
+    kind = smallest_integer_type(labels * labels - 1)
     flat_truth, flat_predicted = truth.ravel(), predicted.ravel()
     for start in range(0, flat_truth.size, _SLAB):
-        joint = flat_truth[start : start + _SLAB].astype(np.intp)
-        joint *= labels
-        joint += flat_predicted[start : start + _SLAB]
+        joint = flat_truth[start : start + _SLAB].astype(kind)
+        joint *= kind(labels)
+        joint += flat_predicted[start : start + _SLAB].astype(kind, copy=False)
         found += np.bincount(joint, minlength=labels * labels)
     return found.reshape(labels, labels)
 

@@ -66,7 +66,7 @@ def _by_tree(
     here = np.stack(np.unravel_index(points, shape), axis=1)
     there = np.stack(np.unravel_index(np.flatnonzero(goals), shape), axis=1)
     # A tree in the order of the array is built several times faster, and is as good for a surface.
-    tree = cKDTree(there * spacing, balanced_tree=False, compact_nodes=False)
+    tree = cKDTree(there * spacing, leafsize=32, balanced_tree=False, compact_nodes=False)
     _, nearest = tree.query(here * spacing)
     # From whole voxels, so that equal distances are equal to the last bit.
     mm = np.sqrt((((here - there[nearest]) * spacing) ** 2).sum(axis=1))

@@ -5,19 +5,16 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
-import fastremap
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from medseg.comparison.counts import Counts, joint_counts, one_against_rest
+from medseg.comparison.foreground import Box, Foreground
 from medseg.comparison.nearest import margin
 from medseg.comparison.pieces import Connectivity, Pieces, find_pieces
 from medseg.comparison.surfaces import Distances, Surface, surface_distances
 from medseg.errors import VolumeError
-from medseg.volume import Volume, nearest_axes, smallest_integer_type
-
-Box = tuple[slice, ...]
+from medseg.volume import Volume, nearest_axes
 
 
 class Pair:
@@ -61,7 +58,7 @@ class Pair:
     @cached_property
     def labels(self) -> tuple[int, ...]:
         """Those of the labels to compare that either map has, rising; never the background."""
-        return tuple(n for n in self._values[1:] if self._wanted is None or n in self._wanted)
+        return tuple(n for n in self._foreground.values[1:] if self._wanted is None or n in self._wanted)
 
     @cached_property
     def spacing_mm(self) -> tuple[float, ...]:
@@ -88,7 +85,10 @@ class Pair:
     @cached_property
     def joint(self) -> NDArray[np.int64]:
         """Confusion matrix over all labels of the two maps: rows true, columns predicted."""
-        return joint_counts(self._dense_truth, self._dense_predicted, len(self._values))
+        inside = self._foreground
+        counted = joint_counts(inside.truth, inside.predicted, len(inside.values))
+        counted[0, 0] += self.truth.size - inside.truth.size
+        return counted
 
     def counts(self, label: int) -> Counts:
         """Voxels of a label; of one that neither map has, too."""
@@ -105,18 +105,15 @@ class Pair:
             label: one that either map may lack.
             free: voxels around the box, all False, for each axis.
         """
-        box = self.box(label)
-        return self._mask(self.predicted, label, box, free), self._mask(self.truth, label, box, free)
+        if label not in self._index:
+            empty = np.zeros([2 * f for f in self._around(free)], np.bool_)
+            return empty, empty.copy()
+        inside = self._foreground
+        return self._mask(inside.predicted, label, free), self._mask(inside.truth, label, free)
 
     def box(self, label: int) -> Box:
-        """The box that holds a label in both maps; empty for one that neither has."""
-        boxes = [found[label] for found in self._boxes if label in found]
-        if not boxes:
-            return (slice(0, 0),) * self.truth.ndim
-        return tuple(
-            slice(min(b[axis].start for b in boxes), max(b[axis].stop for b in boxes))
-            for axis in range(self.truth.ndim)
-        )
+        """The box of the image that holds a label in both maps; empty for one that neither has."""
+        return self._foreground.boxes.get(label, (slice(0, 0),) * self.truth.ndim)
 
     def distances(self, label: int, surface: Surface) -> Distances:
         """Distances between the predicted and the true surface of a label."""
@@ -170,52 +167,30 @@ class Pair:
         return {}
 
     @cached_property
-    def _values(self) -> list[int]:
-        """The background, and the labels of either map."""
-        present = {int(n) for array in (self.predicted, self.truth) for n in fastremap.unique(array)}
-        return sorted(present | {0})
+    def _foreground(self) -> Foreground:
+        return Foreground(self.predicted, self.truth)
 
     @cached_property
     def _index(self) -> dict[int, int]:
-        return {value: index for index, value in enumerate(self._values)}
-
-    @cached_property
-    def _dense_predicted(self) -> NDArray[np.integer]:
-        return self._dense(self.predicted)
-
-    @cached_property
-    def _dense_truth(self) -> NDArray[np.integer]:
-        return self._dense(self.truth)
-
-    def _dense(self, array: NDArray[Any]) -> NDArray[np.integer]:
-        """Labels as indices into ``_values``, in as few bytes as hold them."""
-        kind = smallest_integer_type(len(self._values) - 1)
-        largest = self._values[-1]
-        if largest >= 1 << 16:
-            renumbered: NDArray[np.integer] = fastremap.remap(array, self._index).astype(kind)
-            return renumbered
-        table = np.zeros(largest + 1, kind)
-        table[self._values] = np.arange(len(self._values))
-        dense: NDArray[np.integer] = table[array]
-        return dense
-
-    @cached_property
-    def _boxes(self) -> tuple[dict[int, Box], dict[int, Box]]:
-        def find(dense: NDArray[np.integer]) -> dict[int, Box]:
-            boxes = ndimage.find_objects(dense)
-            return {self._values[n]: box for n, box in enumerate(boxes, start=1) if box is not None}
-
-        return find(self._dense_predicted), find(self._dense_truth)
+        return {value: index for index, value in enumerate(self._foreground.values)}
 
     def _mask(
-        self, array: NDArray[Any], label: int, box: Box, free: int | tuple[int, ...]
+        self, renumbered: NDArray[np.integer], label: int, free: int | tuple[int, ...]
     ) -> NDArray[np.bool_]:
-        around = (free,) * array.ndim if isinstance(free, int) else free
+        """Where a label is in a map of the foreground, in the label's box with free voxels around it."""
+        origin = [side.start for side in self._foreground.box]
+        box = tuple(
+            slice(side.start - o, side.stop - o) for side, o in zip(self.box(label), origin, strict=True)
+        )
+        around = self._around(free)
         sizes = [s.stop - s.start + 2 * f for s, f in zip(box, around, strict=True)]
         mask = np.zeros(sizes, np.bool_)
         inner = tuple(slice(f, n - f) for f, n in zip(around, sizes, strict=True))
-        np.equal(array[box], label, out=mask[inner])
+        np.equal(renumbered[box], self._index[label], out=mask[inner])
         return mask
+
+    def _around(self, free: int | tuple[int, ...]) -> tuple[int, ...]:
+        return (free,) * self.truth.ndim if isinstance(free, int) else free
 
     def _squeeze(self, array: NDArray[Any]) -> NDArray[Any]:
         shape = tuple(self.truth_grid.shape[axis] for axis in self._kept)

@@ -8,7 +8,7 @@ of the surface Dice (Nikolov et al. 2021, doi:10.2196/26151), so that the number
 
 import itertools
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,9 +58,11 @@ def corner_areas(spacing_mm: Sequence[float]) -> NDArray[np.float64]:
     """
     if len(spacing_mm) == 1:
         return np.array([0.0, 1.0, 1.0, 0.0])
-    if len(spacing_mm) == 2:
-        return _corner_lengths(*spacing_mm)
-    i, j, k = spacing_mm
+    return _corner_lengths(*spacing_mm) if len(spacing_mm) == 2 else _corner_areas(*spacing_mm)
+
+
+@lru_cache(maxsize=64)
+def _corner_areas(i: float, j: float, k: float) -> NDArray[np.float64]:
     faces = np.array([j * k, i * k, i * j]) / 8
     return np.array([np.linalg.norm(triangles * faces, axis=1).sum() for triangles in _triangles()])
 

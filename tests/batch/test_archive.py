@@ -38,8 +38,18 @@ def test_a_folder_of_several_series_that_is_named_itself_is_one_case_whose_reade
         "dump_series1",
         "dump_series2",
     ]
-    (chosen,) = find_cases([tmp_path], tmp_path / "out", split=False)
+    (chosen,) = find_cases([tmp_path], tmp_path / "out", split="none")
     assert (chosen.name, dict(chosen.options)) == ("dump", {})
+
+
+def test_where_all_series_are_asked_for_a_folder_named_itself_is_split(tmp_path, tiny_site, start_medseg):
+    write_series(tmp_path / "dump", 3, 2)
+    out = tmp_path / "out"
+    arguments = ("segment", tmp_path / "dump", "-m", "tiny:calm", "-o", out, "--allow", "series=all")
+    done = start_medseg(*arguments, site=tiny_site)
+    said = done.communicate()[1]
+    assert (done.returncode, "2 done, of 2" in said) == (0, True), said
+    assert {path.name for path in out.glob("*.nii.gz")} == {"dump_series1.nii.gz", "dump_series2.nii.gz"}
 
 
 def test_what_its_reader_leaves_aside_is_no_case(tmp_path):

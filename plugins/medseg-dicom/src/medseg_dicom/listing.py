@@ -116,7 +116,7 @@ def choose_series(contents: Contents, series: list[Series], wanted: str) -> tupl
     if len(candidates) > 1:
         raise VolumeError(
             f"{len(candidates)} series; wanted one: {_listed(series)}. Use --allow series=1, say, with a "
-            "number of this list or the end of a UID"
+            "number of this list or the end of a UID; medseg segment also takes --allow series=all"
         )
     others = [entry for entry in series if entry is not candidates[0]]
     aside = sum(len(entry.frames) for entry in others)
