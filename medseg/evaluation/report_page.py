@@ -25,7 +25,7 @@ _STYLE = """
   svg { filter: invert(0.9) hue-rotate(180deg) }
 }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-  max-width: 1180px; margin: 2rem auto; padding: 0 1.2rem }
+  max-width: 1320px; margin: 2rem auto; padding: 0 1.2rem }
 h1 { font-size: 1.6rem } h2 { margin-top: 2.4rem; border-bottom: 1px solid var(--line); font-size: 1.2rem }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .8rem 0; font-size: .86rem }
 .wide { overflow-x: auto }
@@ -34,6 +34,7 @@ th, td { white-space: nowrap } th { cursor: pointer } td.t, th.t { text-align: l
 .faint { color: var(--faint) } .warn { color: var(--warn); font-weight: 600 }
 .row { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-end }
 figure { margin: 0; max-width: 320px } figcaption { font-size: .8rem }
+@media (max-width: 600px) { th, td { padding: .2rem .35rem } table { font-size: .8rem } }
 svg { max-width: 100%; height: auto } img { border-radius: 6px; max-width: 100% }
 """
 
@@ -123,19 +124,19 @@ def _problems(study: Study) -> str:
 
 
 def _summary_table(summaries: Sequence[Summary]) -> str:
-    heads = ["model", "group", "label", "metric", "mean", "95 % CI", "SD", "median", "IQR", "5 %", "95 %"]
-    heads += ["min", "max", "n", "missed", "false alarm", "both empty"]
+    heads = ["model", "group", "label", "metric", "mean", "95 % CI", "n", "missed", "false alarm"]
+    heads += ["both empty", "median", "IQR", "SD", "5 %", "95 %", "min", "max"]
     rows = [
         [
             *(_text(s.model), _text(s.group), _text(s.name), _text(_named(s.metric, s.unit))),
             _number(s.mean),
             _text("-" if math.isnan(s.ci_low) else f"{spell(s.ci_low)} to {spell(s.ci_high)}"),
-            *(_number(s.sd), _number(s.median)),
-            _text(f"{spell(s.p25)} to {spell(s.p75)}"),
-            *map(_number, (s.p5, s.p95, s.minimum, s.maximum)),
-            *map(_count, (s.n,)),
+            _count(s.n),
             *(_count(n, warn=True) for n in (s.n_missed, s.n_false_alarm)),
             _count(s.n_both_empty),
+            _number(s.median),
+            _text(f"{spell(s.p25)} to {spell(s.p75)}"),
+            *map(_number, (s.sd, s.p5, s.p95, s.minimum, s.maximum)),
         ]
         for s in summaries
     ]
@@ -272,7 +273,9 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     if not rows:
         return ""
     shown = [n for n in range(len(heads)) if any(not row[n].endswith("></td>") for row in rows)]
-    head = "".join(f"<th>{escape(heads[n])}</th>" for n in shown)
+    # A head stands over its cells: text on the left, numbers on the right.
+    sides = {n: ' class="t"' if rows[0][n].startswith('<td class="t') else "" for n in shown}
+    head = "".join(f"<th{sides[n]}>{escape(heads[n])}</th>" for n in shown)
     body = "".join("<tr>" + "".join(row[n] for n in shown) + "</tr>\n" for row in rows)
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table></div>'
 

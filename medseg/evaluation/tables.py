@@ -166,6 +166,14 @@ def _table(title: str, columns: Sequence[str], *, left: int) -> Table:
 
 def _print(table: Table, console: Console, *, hide_first: bool = False, hide_second: bool = False) -> None:
     hidden = [n for n, hide in enumerate((hide_first, hide_second)) if hide]
-    table.columns = [column for n, column in enumerate(table.columns) if n not in hidden]
-    console.print(table)
+    kept = [column for n, column in enumerate(table.columns) if n not in hidden]
+    # A column knows its place, by which its width is worked out: those that stay go into a new table.
+    shown = Table(title=table.title, title_justify="left", box=None, pad_edge=False)
+    for column in kept:
+        shown.add_column(
+            column.header, justify=column.justify, overflow=column.overflow, no_wrap=column.no_wrap
+        )
+    for cells in zip(*(column.cells for column in kept), strict=True):
+        shown.add_row(*cells)
+    console.print(shown)
     console.print()

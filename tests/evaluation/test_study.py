@@ -1,6 +1,7 @@
 """Cohorts: matching, labels by name, lesions, worst cases, files, page and document."""
 
 import csv
+import io
 import json
 import math
 
@@ -8,6 +9,7 @@ import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
 import medseg
 from medseg import OptionError
@@ -19,6 +21,7 @@ from medseg.evaluation.pairing import match_files
 from medseg.evaluation.report_page import make_page
 from medseg.evaluation.study import name_models, run_study
 from medseg.evaluation.subgroups import read_attributes
+from medseg.evaluation.tables import show_study
 from medseg.registry import default_registry
 
 LABELS = {1: "organ", 2: "lesion"}
@@ -334,3 +337,11 @@ def test_numbers_are_cut_at_their_quartiles_and_many_words_are_refused():
     ]
     with pytest.raises(OptionError, match="has 12 values that are no numbers"):
         _groups({f"case{n}": f"word{n}" for n in range(12)}, "note")
+
+
+def test_a_table_without_its_empty_columns_keeps_its_heads_whole(cohort):
+    study = run_study({"": cohort / "good"}, cohort / "truth", Settings(metrics=("dice",)))
+    console = Console(width=200, file=io.StringIO())
+    show_study(study, console)
+    head = console.file.getvalue().splitlines()[1].rstrip()
+    assert "false alarm  both empty" in head
