@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from medseg.builtin import backends
 from medseg.geometry import fit
 from medseg.inference.labels import label_map
 from medseg.inference.network import LogitsOf, central_window, stream_logits
 from medseg.plugin import Windows
+from medseg.registry import default_registry
 from medseg.segmenter import build
 from medseg.volume import Volume
 
@@ -99,7 +99,8 @@ def by_medseg(
 ) -> tuple[np.ndarray, float, float]:
     patch = Windows(size=ROI, overlap=0.5)
     module = LogitsOf(network, (1, 1, 1), patch)
-    call = getattr(backends, given.way.replace("-", "_"))(module, central_window(image, patch))
+    item = default_registry().find("backend", given.way)
+    call = default_registry().load(item)(module, central_window(image, patch))
     grid = fit(home, image.shape[1:])[0].grid
     begin, busy = time.perf_counter(), time.process_time()
     labels = label_map(stream_logits(call, image, patch), grid, home.grid, range(given.classes))

@@ -19,7 +19,7 @@ from medseg.formats import load
 from medseg.geometry import Undo, crop, reorient
 from medseg.inference.backends import Trial
 from medseg.inference.engine import Answer, Engine
-from medseg.inference.execution import Execution, repeatable
+from medseg.inference.execution import Execution, arithmetic
 from medseg.inference.run import Run
 from medseg.measure import implausible, measure
 from medseg.plugin import Locator, Model, StepUse, WholeGrid
@@ -108,7 +108,7 @@ class LoadedModel:
         refused = [str(p) for p in problems if p.severity in fatal]
         if refused:
             raise ContractError(f"model {self.name} cannot use this input. " + ". ".join(refused))
-        with torch.inference_mode(), repeatable(self._execution.deterministic):
+        with torch.inference_mode(), arithmetic(self._execution):
             labels, maps, answer = self._labels(volumes, run)
         measures = measure(labels, self.description.labels)
         forced = (f"forced: {p}" if p.severity == "force" else str(p) for p in problems)
@@ -155,7 +155,7 @@ class LoadedModel:
             image = [Volume(noise, np.diag([*(wanted.spacing_mm or (1, 1, 1)), 1]))] * len(wanted.channels)
         sources = [image] if isinstance(image, Volume | str | PathLike) else list(image)
         volumes = [s if isinstance(s, Volume) else load(Path(s)) for s in sources]
-        with torch.inference_mode():
+        with torch.inference_mode(), arithmetic(self._execution):
             run = Run(progress=None, cancel=CancelToken())
             seen, _ = self._preparation.crop([reorient(v, wanted.orientation)[0] for v in volumes])
             prepared, grid = self._prepare(seen, run)

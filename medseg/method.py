@@ -69,6 +69,7 @@ class LoadedMethod:
         settings = self._execution = execution or Execution()
         foreign = {
             "a backend": settings.backend != "eager",
+            "a precision": settings.precision != "float32",
             "mirroring": settings.mirror,
             "probabilities": settings.probabilities,
             "a limit on memory": settings.max_ram is not None,

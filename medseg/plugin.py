@@ -242,11 +242,19 @@ class Method(Component):
 class Backend(Component):
     """A way to run a module: ``f(module, example, **options)`` -> callable like the module.
 
+    Where the factory takes a keyword ``saved``, it is told a file to keep what it made in, and to read it
+    from if it is there.
+
     Args:
         devices: the devices it serves, such as ``("cpu", "cuda")``.
+        precision: that it computes in. One of a lower precision than float32 is given several windows
+            (N,C,*S) as the example: to calibrate with all but the first, on which its labels are then held
+            against float32's. Where it takes keywords ``dice`` and ``regions``, it is told the Dice that
+            they must reach, and whether channels are regions with a sigmoid each.
     """
 
     devices: tuple[str, ...]
+    precision: Literal["float32", "float16", "int8"] = "float32"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -164,7 +164,9 @@ def load_network(
         locator=load_network(
             registry.find("model", locator.model, within=found.plugin),
             device=device,
-            execution=execution,
+            execution=replace(
+                execution or Execution(), precision="float32"
+            ),  # where to look is not quantised
             registry=registry,
         )
         if locator

@@ -1,6 +1,7 @@
 """``medseg bench``, and how ``medseg segment`` is told to run a network."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -82,3 +83,29 @@ def test_probabilities_are_files_beside_the_labels_and_are_not_overwritten(run, 
     again = run(*arguments)
     assert again.exit_code == 1
     assert "mask_probability_1.nii.gz exists" in again.stderr
+
+
+def test_a_precision_that_the_model_or_the_machine_has_not_is_refused_by_name(
+    run, head, tmp_path, monkeypatch
+):
+    """The tiny model is one convolution, which stays in float32; and then the processor is a plain one."""
+    for precision, why in (
+        ("int8", "no layer of the network can be in int8"),
+        ("float16", "this processor has no float16 arithmetic"),
+    ):
+        arguments = ("segment", head, "-m", "tiny:bright", "-o", tmp_path / "m.nii", "--precision", precision)
+        done = run(*arguments, "--device", "cpu")
+        assert done.exit_code == 1
+        assert f"--precision {precision} is refused: " in done.stderr
+        assert why in done.stderr
+        plain = SimpleNamespace(get_property=lambda device, name: ["FP32", "INT8"])
+        monkeypatch.setattr("openvino.Core", lambda plain=plain: plain)
+    assert not (tmp_path / "m.nii").exists()
+
+
+def test_bench_of_a_precision_shows_its_backends_after_eager(run, head):
+    done = run("bench", head, "-m", "tiny:bright", "--device", "cpu", "--precision", "int8", "--json")
+    assert done.exit_code == 0, done.stderr
+    eager, int8 = json.loads(done.stdout)["trials"]
+    assert (eager["backend"], int8["backend"]) == ("builtin:eager", "builtin:openvino-int8")
+    assert "no layer of the network can be in int8" in int8["problem"]

@@ -59,6 +59,8 @@ def test_a_result_says_how_it_was_run_and_what_memory_was_predicted(run):
     record = run().provenance
     assert record["execution"] == {
         "backend": "eager",
+        "precision": "float32",
+        "least_dice": 0.995,
         "mirror": False,
         "deterministic": False,
         "probabilities": False,

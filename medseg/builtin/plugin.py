@@ -55,18 +55,49 @@ def medseg_metrics() -> tuple[Metric, ...]:
 
 @hookimpl
 def medseg_backends() -> Iterator[Backend]:
-    """Torch in three ways, and two engines that are further packages."""
+    """Torch in several ways, and engines that are further packages."""
+    both, cpu, cuda = ("cpu", "cuda"), ("cpu",), ("cuda",)
     kinds: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
-        ("eager", "eager", ("cpu", "cuda"), "Torch as it is: the reference"),
-        ("channels-last", "channels_last", ("cpu", "cuda"), "Torch with channels side by side in memory"),
-        ("compile", "compiled", ("cpu", "cuda"), "Torch compiled for the shape; minutes to begin with"),
-        ("openvino", "openvino", ("cpu",), "OpenVINO in float32; needs the package openvino"),
-        ("onnxruntime", "onnxruntime", ("cpu",), "ONNX Runtime in float32; needs onnxruntime and onnx"),
+        ("eager", "backends:eager", both, "Torch as it is: the reference"),
+        ("channels-last", "backends:channels_last", both, "Torch with channels side by side in memory"),
+        ("compile", "backends:compiled", both, "Torch compiled for the shape; minutes to begin with"),
+        ("openvino", "openvino_backends:openvino", cpu, "OpenVINO in float32; needs the package openvino"),
+        (
+            "onnxruntime",
+            "onnx_backends:onnxruntime",
+            cpu,
+            "ONNX Runtime in float32; needs onnxruntime and onnx",
+        ),
+        (
+            "tensorrt",
+            "onnx_backends:tensorrt",
+            cuda,
+            "TensorRT in float32; needs onnxruntime-gpu, tensorrt and onnx",
+        ),
     )
     for name, factory, devices, summary in kinds:
-        yield Backend(
-            name=name, factory=f"medseg.builtin.backends:{factory}", summary=summary, devices=devices
-        )
+        yield Backend(name=name, factory=f"medseg.builtin.{factory}", summary=summary, devices=devices)
+    yield Backend(
+        name="autocast",
+        factory="medseg.builtin.backends:autocast",
+        summary="Torch in float16 where that is safe",
+        devices=cuda,
+        precision="float16",
+    )
+    yield Backend(
+        name="openvino-float16",
+        factory="medseg.builtin.openvino_backends:openvino_float16",
+        summary="OpenVINO in float16, where the processor has it",
+        devices=cpu,
+        precision="float16",
+    )
+    yield Backend(
+        name="openvino-int8",
+        factory="medseg.builtin.openvino_backends:openvino_int8",
+        summary="OpenVINO in int8; needs openvino and nncf",
+        devices=cpu,
+        precision="int8",
+    )
 
 
 @hookimpl

@@ -1,27 +1,51 @@
 """medseg demo and medseg bench: what a model does, and how fast."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from medseg.cli.document import as_json, print_json
-from medseg.cli.options import EXISTING, FILE, device_option, model_option
+from medseg.cli.options import (
+    EXISTING,
+    FILE,
+    device_option,
+    least_dice_option,
+    model_option,
+    precision_option,
+)
 from medseg.errors import OptionError, VolumeError
+
+if TYPE_CHECKING:  # `medseg --help` needs no torch
+    from medseg.inference.execution import Precision
 
 
 @click.command()
 @click.argument("image", required=False, type=EXISTING, metavar="[INPUT]")
 @model_option
 @device_option
+@precision_option
+@least_dice_option
 @click.option("--patient", is_flag=True, help="Also backends that take minutes to begin, such as compile.")
 @as_json
-def bench(image: Path | None, model: str, device: str, *, patient: bool, json_: bool) -> None:
+def bench(
+    image: Path | None,
+    model: str,
+    device: str,
+    precision: "Precision",
+    least_dice: float,
+    *,
+    patient: bool,
+    json_: bool,
+) -> None:
     """Time every backend on one window of INPUT, or of noise, and compare its answer with torch's."""
+    from medseg.inference.execution import Execution
     from medseg.inference.trials import show_trials, trials_json
     from medseg.loaded import LoadedModel
     from medseg.predict import load_model
 
-    loaded = load_model(model, device=device)
+    execution = Execution(precision=precision, least_dice=least_dice)
+    loaded = load_model(model, device=device, execution=execution)
     if not isinstance(loaded, LoadedModel):
         raise OptionError(f"{loaded.name} has no network, and so no backends to compare; name a model")
     trials = loaded.compare_backends(image, patient=patient)

@@ -10,7 +10,15 @@ import click
 
 from medseg.cli.cohort import cohort_options, stopped_by_sigterm, timeout_of
 from medseg.cli.document import as_json, print_json
-from medseg.cli.options import EXISTING, allow_option, device_option, model_option, out_and_options
+from medseg.cli.options import (
+    EXISTING,
+    allow_option,
+    device_option,
+    least_dice_option,
+    model_option,
+    out_and_options,
+    precision_option,
+)
 from medseg.cli.status import REFUSED
 from medseg.errors import OptionError
 
@@ -105,6 +113,8 @@ def _cases(
     help="How the network is run: a backend's name, or auto for the fastest that agrees with eager on a "
     "window of the input. The choice is remembered; see: medseg bench.",
 )
+@precision_option
+@least_dice_option
 @click.option("--mirror", is_flag=True, help="Average over the flips that the model was trained with.")
 @click.option(
     "--probabilities",
@@ -134,6 +144,8 @@ def segment(
     refiners: tuple[str, ...],
     picture: bool,
     backend: str,
+    precision: str,
+    least_dice: float,
     mirror: bool,
     probabilities: bool,
     deterministic: bool,
@@ -184,6 +196,8 @@ def segment(
         "options": options,
         "execution": {
             "backend": backend,
+            "precision": precision,
+            "least_dice": least_dice,
             "mirror": mirror,
             "probabilities": probabilities,
             "deterministic": deterministic,

@@ -1,7 +1,8 @@
 """Choose the way to run a network: time each on a real window, keep those that agree, take the fastest.
 
 Which one is fastest depends on the network's layers, the window, the processor and the versions, so it
-is measured, never assumed. The choice is remembered under a key of all of these.
+is measured, never assumed. The choice is remembered under a key of all of these. In float32 a way agrees
+if it gives nearly the same numbers; in a lower precision, if the labels of a window reach a Dice.
 """
 
 import hashlib
@@ -9,7 +10,7 @@ import json
 import platform
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, cast
@@ -17,9 +18,11 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from medseg.agreement import ENOUGH, Agreement, agreement, labelled
 from medseg.atomic import write_whole
-from medseg.errors import MedsegError, OptionError
+from medseg.errors import OptionError
 from medseg.inference.calls import Network
+from medseg.inference.execution import Execution
 from medseg.options import options_of
 from medseg.plugin import Backend
 from medseg.registry import Registered, Registry
@@ -29,7 +32,7 @@ REFERENCE = "eager"
 SLOW_TO_BEGIN = ("compile",)  # tried by name only: it takes minutes before the first window
 AGREEING_LABELS = 0.9999  # of the window's voxels have the reference's label
 TOLERANCE = 1e-2  # of the reference's largest logit: engines differ in how they sum, float32 they all are
-_PACKAGES = ("torch", "openvino", "onnxruntime")
+_PACKAGES = ("torch", "openvino", "onnxruntime", "nncf")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +45,7 @@ class Trial:
         begin_seconds: to make ready.
         labels: fraction of voxels whose label is the reference's.
         difference: largest difference of a logit, as a fraction of the reference's largest logit.
+        dice: the least of the labels, to the reference's; None if none is large enough in the window.
         problem: why it is left out; empty if it is not.
     """
 
@@ -50,6 +54,7 @@ class Trial:
     begin_seconds: float = 0.0
     labels: float = 0.0
     difference: float = 0.0
+    dice: float | None = None
     problem: str = ""
 
 
@@ -61,11 +66,13 @@ class Choice:
         backend: full name.
         trials: all that were tried, the reference first; empty if the backend was asked for by name.
         remembered: whether the trials are of an earlier run.
+        dice: what a remembered choice of lower precision reached on this run's first window.
     """
 
     backend: str
     trials: tuple[Trial, ...] = ()
     remembered: bool = False
+    dice: float | None = None
 
     @property
     def sentence(self) -> str:
@@ -74,11 +81,13 @@ class Choice:
             return f"{self.backend}: asked for"
         spelt = ", ".join(
             f"{t.backend.partition(':')[2]} "
-            + (f"left out ({t.problem})" if t.problem else f"{t.seconds:.2f} s")
+            + (f"left out ({t.problem})" if t.problem else f"{t.seconds:.2f} s{_spell_dice(t.dice)}")
             for t in self.trials
         )
-        return f"{self.backend}: fastest that agrees, one window: {spelt}" + (
-            "; measured earlier" if self.remembered else ""
+        return (
+            f"{self.backend}: fastest that agrees, one window: {spelt}"
+            + ("; measured earlier" if self.remembered else "")
+            + (f"; now{_spell_dice(self.dice)}" if self.dice is not None else "")
         )
 
 
@@ -86,87 +95,150 @@ class Backends:
     """Makes networks ready to run on one device.
 
     Args:
-        wanted: ``auto``, or a backend's name, full or short.
+        execution: the backend, by full or short name, or ``auto``; the precision, and the Dice to keep it.
+            A precision other than float32 has backends of its own: ``eager`` is ``auto`` there.
         device: that the network and its windows are on.
         identity: of the model: its name, weights and options.
         registry: whose backends there are.
+        regions: as of ``medseg.agreement``.
 
     Raises:
         UnknownNameError, AmbiguousNameError: see ``Registry.find``.
-        OptionError: the backend does not serve the device.
+        OptionError: the backend does not serve the device, or computes in another precision.
     """
 
     def __init__(
-        self, wanted: str, *, device: torch.device, identity: Mapping[str, Any], registry: Registry
+        self,
+        execution: Execution,
+        *,
+        device: torch.device,
+        identity: Mapping[str, Any],
+        registry: Registry,
+        regions: bool = False,
     ) -> None:
         self._device, self._identity, self._registry = device, identity, registry
-        self._named = None if wanted == "auto" else self._find(wanted)
+        self._precision, self._dice, self._regions = execution.precision, execution.least_dice, regions
+        unnamed = ("auto",) if self._precision == "float32" else ("auto", REFERENCE)
+        self._named = None if execution.backend in unnamed else self._find(execution.backend)
 
-    def ready(self, module: nn.Module, window: Tensor) -> tuple[Network, Choice]:
-        """The network in the backend that was asked for, or that is best for this window.
+    def ready(self, module: nn.Module, windows: Tensor) -> tuple[Network, Choice]:
+        """The network in the backend that was asked for, or that is best for these windows.
 
         Args:
             module: (1,C,*S) -> logits (1,K,*S).
-            window: (1,C,*S), real data.
+            windows: (N,C,*S), real data; one, or in a lower precision several, to calibrate with.
+
+        Raises:
+            OptionError: no backend of the lower precision agrees with float32.
         """
-        if self._named:
-            return self._make(self._named, module, window), Choice(backend=self._named.full_name)
-        kept = self._folder() / f"{self._key(window)}.json"
+        if self._named and self._precision == "float32":
+            return self._make(self._named, module, windows[:1]), Choice(backend=self._named.full_name)
+        kept = self._folder() / f"{self._key(windows)}.json"
         choice = _read_choice(kept)
-        if choice is None:
-            trials = self.compare(module, window, self.candidates())
-            best = min((t for t in trials if not t.problem), key=lambda t: t.seconds)
-            choice = Choice(backend=best.backend, trials=tuple(trials))
-            write_whole(kept, lambda part: _write_choice(part, choice))
-        return self._make(self._find(choice.backend), module, window), choice
+        if choice is not None:
+            network = self._make(self._find(choice.backend), module, windows)
+            return network, self._again(choice, network, module, windows)
+        windows = self._checkable_first(module, windows)
+        trials = self.compare(module, windows, self.candidates())
+        choice = Choice(backend=self._fastest(trials), trials=tuple(trials))
+        write_whole(kept, lambda part: _write_choice(part, choice))
+        return self._make(self._find(choice.backend), module, windows), choice
 
     def candidates(self, *, patient: bool = False) -> list[Registered]:
-        """Every backend for the device, the reference first.
+        """Every backend for the device and the precision, after the reference, which is float32.
 
         Args:
             patient: also those that take minutes to begin.
         """
+        reference = self._registry.find("backend", f"builtin:{REFERENCE}")
+        if self._named:
+            return [reference, self._named]
         found = [
             item
             for item in self._registry.components("backend")
             if self._device.type in cast(Backend, item.component).devices
+            and cast(Backend, item.component).precision == self._precision
             and (patient or item.component.name not in SLOW_TO_BEGIN)
+            and item.full_name != reference.full_name
         ]
-        return sorted(found, key=lambda item: item.full_name != f"builtin:{REFERENCE}")
+        return [reference, *found]
 
-    def compare(self, module: nn.Module, window: Tensor, candidates: Sequence[Registered]) -> list[Trial]:
-        """Time backends on a window and compare each with the first; one that fails says why."""
+    def compare(self, module: nn.Module, windows: Tensor, candidates: Sequence[Registered]) -> list[Trial]:
+        """Time backends on the first window and compare each with the first; one that fails says why."""
         trials: list[Trial] = []
         expected: Tensor | None = None
+        window = windows[:1]
         for item in candidates:
             try:
                 begin = time.perf_counter()
-                network = self._make(item, module, window)
+                network = self._make(item, module, windows)
                 answer = network(window)  # the first call allocates and tunes
                 ready = time.perf_counter()
                 network(window)
                 self._wait()
                 end = time.perf_counter()
-            except (MedsegError, RuntimeError, ImportError, ValueError, TypeError) as error:
-                trials.append(Trial(backend=item.full_name, problem=f"{type(error).__name__}: {error}"[:200]))
+            except Exception as error:  # engines' errors have no class in common; each is reported
+                if expected is None:
+                    raise  # the reference itself
+                trials.append(Trial(backend=item.full_name, problem=f"{type(error).__name__}: {error}"[:300]))
                 continue
             if expected is None:
                 expected = answer
-            labels, difference = _agreement(answer, expected)
-            agrees = labels >= AGREEING_LABELS and difference <= TOLERANCE
+            found = agreement(answer, expected, regions=self._regions)
+            exact = cast(Backend, item.component).precision == "float32"
             trials.append(
                 Trial(
                     backend=item.full_name,
                     seconds=end - ready,
                     begin_seconds=ready - begin,
-                    labels=labels,
-                    difference=difference,
-                    problem=""
-                    if agrees
-                    else f"labels agree on {labels:.4%}, logits differ by {difference:.2g} of the largest",
+                    labels=found.labels,
+                    difference=found.difference,
+                    dice=found.dice,
+                    problem=_inexact(found) if exact else self._unlike(found.dice),
                 )
             )
         return trials
+
+    def _fastest(self, trials: Sequence[Trial]) -> str:
+        """The backend that agrees and is fastest; in a lower precision the reference is none of them."""
+        lower = self._precision != "float32"
+        agreeing = [t for t in trials[lower:] if not t.problem]
+        if agreeing:
+            return min(agreeing, key=lambda t: t.seconds).backend
+        raise self._refused("; ".join(f"{t.backend}: {t.problem}" for t in trials[lower:]))
+
+    def _again(self, choice: Choice, network: Network, module: nn.Module, windows: Tensor) -> Choice:
+        """A remembered choice of lower precision, checked on this run's first volume."""
+        if self._precision == "float32":
+            return choice
+        window = self._checkable_first(module, windows)[:1]
+        dice = agreement(network(window), module(window), regions=self._regions).dice
+        if problem := self._unlike(dice):
+            raise self._refused(f"{choice.backend}, which agreed on an earlier volume: {problem}")
+        return replace(choice, dice=dice)
+
+    def _checkable_first(self, module: nn.Module, windows: Tensor) -> Tensor:
+        """The windows, first of them one in which the network finds enough to compare, if one has it."""
+        if self._precision == "float32":
+            return windows
+        order = list(range(len(windows)))
+        for n in order:
+            if labelled(module(windows[n : n + 1]), regions=self._regions):
+                return windows[[n, *order[:n], *order[n + 1 :]]]
+        return windows
+
+    def _unlike(self, dice: float | None) -> str:
+        """Why a lower precision is left out; empty if it is not."""
+        if dice is None:
+            return f"no label has {ENOUGH} voxels in a window of this volume, so there is nothing to compare"
+        reached = f"its labels reach a Dice of {dice:.4f} to float32 on a window, wanted {self._dice}"
+        return "" if dice >= self._dice else reached
+
+    def _refused(self, why: str) -> OptionError:
+        why = why or f"no backend for {self._device.type} computes in it"
+        return OptionError(
+            f"--precision {self._precision} is refused: {why}. Leave it out, or allow less with --least-dice"
+        )
 
     def _find(self, name: str) -> Registered:
         found = self._registry.find("backend", name)
@@ -176,19 +248,27 @@ class Backends:
                 f"backend {found.full_name} runs on {', '.join(devices)}, not on {self._device.type}; "
                 "choose another, or another --device"
             )
+        precision = cast(Backend, found.component).precision
+        if precision != self._precision:
+            raise OptionError(
+                f"backend {found.full_name} computes in {precision}: give --precision {precision} with it, "
+                f"or leave out --backend for the fastest in {self._precision}"
+            )
         return found
 
-    def _make(self, item: Registered, module: nn.Module, window: Tensor) -> Network:
+    def _make(self, item: Registered, module: nn.Module, windows: Tensor) -> Network:
         factory = self._registry.load(item)
-        if "saved" not in options_of(factory):
-            return cast(Network, factory(module, window))
-        name = f"{self._key(window)}-{item.component.name}.bin"
-        return cast(Network, factory(module, window, saved=str(self._folder() / name)))
+        lower = cast(Backend, item.component).precision != "float32"
+        name = f"{self._key(windows)}-{item.component.name}.bin"
+        given = {"saved": str(self._folder() / name), "dice": self._dice, "regions": self._regions}
+        known = {key: value for key, value in given.items() if key in options_of(factory)}
+        return cast(Network, factory(module, windows if lower else windows[:1], **known))
 
-    def _key(self, window: Tensor) -> str:
+    def _key(self, windows: Tensor) -> str:
         known = {
             "model": self._identity,
-            "shape": list(window.shape),
+            "shape": list(windows.shape[1:]),
+            "precision": [self._precision, self._dice],
             "device": torch.cuda.get_device_name(self._device)
             if self._device.type == "cuda"
             else [platform.machine(), platform.processor(), torch.backends.cpu.get_cpu_capability()],
@@ -208,13 +288,15 @@ class Backends:
             torch.cuda.synchronize(self._device)
 
 
-def _agreement(answer: Tensor, expected: Tensor) -> tuple[float, float]:
-    """Fraction of equal labels, and the largest difference as a fraction of the largest logit."""
-    if answer.shape != expected.shape or not bool(answer.isfinite().all()):
-        return 0.0, float("inf")
-    lead = [x.argmax(1) if x.shape[1] > 1 else x > 0 for x in (answer, expected)]
-    difference = float((answer - expected).abs().max()) / max(float(expected.abs().max()), 1e-12)
-    return float((lead[0] == lead[1]).double().mean()), difference
+def _inexact(found: Agreement) -> str:
+    """Why a backend in float32 is left out; empty if it is not."""
+    if found.labels >= AGREEING_LABELS and found.difference <= TOLERANCE:
+        return ""
+    return f"labels agree on {found.labels:.4%}, logits differ by {found.difference:.2g} of the largest"
+
+
+def _spell_dice(dice: float | None) -> str:
+    return "" if dice is None else f", Dice {dice:.4f}"
 
 
 def _version_of(package: str) -> str:

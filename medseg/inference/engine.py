@@ -11,6 +11,7 @@ from torch import Tensor
 from medseg.errors import OptionError, PluginError
 from medseg.inference.attention import GateMaps, GatesOf
 from medseg.inference.backends import Backends, Choice, Trial
+from medseg.inference.calibration import windows_of
 from medseg.inference.calls import Network
 from medseg.inference.execution import Execution
 from medseg.inference.labels import label_map
@@ -75,7 +76,8 @@ class Engine:
         self._execution = execution
         self._registry = registry
         self._mirror = self._mirrored_axes() if execution.mirror else ()
-        self._backends = None if execution.backend == "eager" else self._choose_among(execution.backend)
+        plain = execution.backend == "eager" and execution.precision == "float32"
+        self._backends = None if plain else self._choose_among(execution)
         self._ready: dict[tuple[float, ...], tuple[Network, Choice]] = {}
         self._planner = Planner(description, device, execution)
 
@@ -184,11 +186,10 @@ class Engine:
         return kept.of_level
 
     def compare(self, image: Tensor, grid: Grid, *, patient: bool) -> list[Trial]:
-        """Time every backend on the middle window of an image (C,I,J,K) against torch."""
-        patch = self._description.input.patch
-        backends = self._choose_among("auto")
-        module = LogitsOf(self._network, grid.spacing_mm, patch)
-        return backends.compare(module, central_window(image, patch), backends.candidates(patient=patient))
+        """Time every backend of the precision on a window of an image (C,I,J,K) against torch."""
+        backends = self._choose_among(replace(self._execution, backend="auto"))
+        module = LogitsOf(self._network, grid.spacing_mm, self._description.input.patch)
+        return backends.compare(module, self._windows(image), backends.candidates(patient=patient))
 
     def _mirrored_axes(self) -> tuple[int, ...]:
         wanted = self._description.input
@@ -199,13 +200,26 @@ class Engine:
             raise OptionError(f"{self._name} was trained without mirroring; leave out --mirror")
         return axes
 
-    def _choose_among(self, wanted: str) -> Backends:
+    def _choose_among(self, execution: Execution) -> Backends:
         identity: Mapping[str, Any] = {
             "weights": self._description.weights.sha256,
             "architecture": self._description.architecture,
             "options": {key: str(value) for key, value in self._description.options.items()},
         }
-        return Backends(wanted, device=self._device, identity=identity, registry=self._registry)
+        return Backends(
+            execution,
+            device=self._device,
+            identity=identity,
+            registry=self._registry,
+            regions=self._description.regions,
+        )
+
+    def _windows(self, image: Tensor) -> Tensor:
+        """The windows (N,C,*S) that a backend is chosen by: one, or several where it is calibrated."""
+        patch = self._description.input.patch
+        exact = self._execution.precision == "float32"
+        windows = central_window(image, patch) if exact else windows_of(image, patch)
+        return windows.to(self._device)
 
     def _make_ready(self, module: LogitsOf, image: Tensor, grid: Grid) -> tuple[Network, Choice | None, bool]:
         """The network in its backend, and whether it was made now and its memory measured.
@@ -217,8 +231,9 @@ class Engine:
         key = grid.spacing_mm if self._description.head else ()
         if key in self._ready:
             return *self._ready[key], False
-        window = central_window(image, self._description.input.patch).to(self._device)
-        network, choice = self._ready[key] = self._backends.ready(module, window)
+        windows = self._windows(image)
+        window = windows[:1]
+        network, choice = self._ready[key] = self._backends.ready(module, windows)
         if self._execution.max_ram is None or self._device.type != "cpu":
             return network, choice, False
         network(window)  # what it allocates once is not a window's

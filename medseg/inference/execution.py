@@ -3,8 +3,14 @@
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
+
+from medseg.errors import OptionError
+
+Precision = Literal["float32", "float16", "int8"]
+PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "int8")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,6 +19,9 @@ class Execution:
 
     Args:
         backend: a backend's name, or ``auto`` for the fastest that agrees with torch on a window.
+        precision: that the network computes in. What is lower than float32 is taken only while the labels
+            of a window of the first volume agree with those of float32, and refused otherwise.
+        least_dice: that each label of that window must reach.
         mirror: average over all flips of each window along the axes that the model was trained with:
             up to eight times the work in 3-D.
         deterministic: the same bytes on the same machine, run after run, where a GPU would not.
@@ -24,6 +33,8 @@ class Execution:
     """
 
     backend: str = "eager"
+    precision: Precision = "float32"
+    least_dice: float = 0.995
     mirror: bool = False
     deterministic: bool = False
     probabilities: bool = False
@@ -31,20 +42,30 @@ class Execution:
     max_ram: int | None = None
     max_vram: int | None = None
 
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise OptionError(f"precision is {self.precision!r}; wanted {', '.join(PRECISIONS)}")
+        if not 0 < self.least_dice <= 1:
+            raise OptionError(f"the least Dice is {self.least_dice}; wanted above 0, and 1 at the most")
+
 
 @contextlib.contextmanager
-def repeatable(wanted: bool) -> Iterator[None]:  # noqa: FBT001  # a switch is all that it takes
-    """While the block runs, torch uses only algorithms that give the same bits each time, if wanted.
+def arithmetic(execution: Execution) -> Iterator[None]:
+    """While the block runs, torch computes as an execution says.
 
-    On the CPU they do so anyway, with the same number of threads; on CUDA, cuDNN would time its
-    algorithms and pick another one another day.
+    float32 is float32: cuDNN would round what goes into a convolution to 10 bits (TF32). Where the
+    same bits are wanted each time, only algorithms that give them are used: on the CPU they do so anyway,
+    with the same number of threads; on CUDA, cuDNN would time its algorithms and pick another one
+    another day.
     """
-    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    cudnn = torch.backends.cudnn
+    before = torch.are_deterministic_algorithms_enabled(), cudnn.benchmark, cudnn.allow_tf32
     try:
-        if wanted:
+        cudnn.allow_tf32 = False
+        if execution.deterministic:
             torch.use_deterministic_algorithms(mode=True)
-            torch.backends.cudnn.benchmark = False
+            cudnn.benchmark = False
         yield
     finally:
         torch.use_deterministic_algorithms(mode=before[0])
-        torch.backends.cudnn.benchmark = before[1]
+        cudnn.benchmark, cudnn.allow_tf32 = before[1:]

@@ -56,7 +56,7 @@ def stream_logits(
 ) -> Iterator[Slab]:
     """Logits (K,*S) float32 of an image (C,*S), as slabs.
 
-    On CUDA the network runs in float16 autocast; what it returns is summed in float32.
+    What the network returns is summed in float32.
 
     Args:
         network: (B,C,*window) -> logits (B,K,*window).
@@ -73,12 +73,7 @@ def stream_logits(
         ResourceError: memory ran out.
         Cancelled: the token was cancelled.
     """
-
-    def call(window: Tensor) -> Tensor:
-        with torch.autocast("cuda", dtype=torch.float16, enabled=window.is_cuda):
-            return network(window)
-
-    seen = constants_once(mirrored(call, mirror) if mirror else call)
+    seen = constants_once(mirrored(network, mirror) if mirror else network)
     device = device or image.device
     with _memory_errors(device):
         if isinstance(patch, Slices):
@@ -98,11 +93,17 @@ def stream_logits(
         )
 
 
-def central_window(image: Tensor, patch: Windows | Slices | WholeGrid) -> Tensor:
-    """The window (1,C,*window) in the middle of an image (C,I,J,K), as the network would see it."""
+def central_window(image: Tensor, patch: Windows | Slices | WholeGrid, *, at: int | None = None) -> Tensor:
+    """The window (1,C,*window) in the middle of an image (C,I,J,K), as the network would see it.
+
+    Args:
+        image: prepared as the contract says.
+        patch: as the contract says.
+        at: number of the slice, of a network of slices; the middle one, if None.
+    """
     if isinstance(patch, Slices):
-        middle = image.shape[patch.axis + 1] // 2
-        image = with_neighbours(image, middle, axis=patch.axis, neighbours=patch.neighbours)
+        place = image.shape[patch.axis + 1] // 2 if at is None else at
+        image = with_neighbours(image, place, axis=patch.axis, neighbours=patch.neighbours)
     sizes = patch.shape if isinstance(patch, WholeGrid) else patch.size
     padded, _ = pad_to(image, sizes)
     begins = [(n - size) // 2 for n, size in zip(padded.shape[1:], sizes, strict=True)]

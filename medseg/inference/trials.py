@@ -25,13 +25,19 @@ def show_trials(trials: Sequence[Trial]) -> None:
     """A table; seconds are for one window, and for making ready."""
     table = Table(box=None, pad_edge=False)
     table.add_column("backend", no_wrap=True)
-    for title in ("window", "to begin", "labels agree", "logits differ", "left out because"):
+    for title in ("window", "to begin", "labels agree", "logits differ", "Dice", "left out because"):
         table.add_column(title, overflow="fold")
     for t in trials:
         numbers = (
-            (f"{t.seconds:.3f} s", f"{t.begin_seconds:.1f} s", f"{t.labels:.4%}", f"{t.difference:.1e}")
+            (
+                f"{t.seconds:.3f} s",
+                f"{t.begin_seconds:.1f} s",
+                f"{t.labels:.4%}",
+                f"{t.difference:.1e}",
+                "" if t.dice is None else f"{t.dice:.4f}",
+            )
             if t.seconds
-            else ("", "", "", "")
+            else ("",) * 5
         )
         table.add_row(t.backend, *numbers, Text(t.problem))
     Console(highlight=False).print(table)

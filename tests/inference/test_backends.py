@@ -1,13 +1,18 @@
 """Backends are compared on a real window; what disagrees or fails is left out and says why."""
 
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
-from medseg.errors import OptionError, ResourceError, UnknownNameError
+from medseg.agreement import agreement
+from medseg.builtin.openvino_backends import openvino, openvino_int8
+from medseg.errors import ContractError, OptionError, ResourceError, UnknownNameError
 from medseg.inference.backends import Backends
+from medseg.inference.execution import Execution
 from medseg.plugin import Backend, hookimpl
 from medseg.registry import Registry
 
@@ -39,6 +44,15 @@ def kept(module, example, *, saved: str = ""):
     return module
 
 
+def coarse(module, example, *, saved: str = "", dice: float = 0.9, regions: bool = False):
+    """As a lower precision does it: logits are off by a little everywhere."""
+    CALLS.append((len(example), dice, regions))
+    return lambda x: module(x) + COARSE["coarse"] * torch.tensor([1.0, 0.0]).view(1, 2, 1, 1, 1)
+
+
+COARSE = {"coarse": 0.001}
+
+
 @pytest.fixture
 def net():
     torch.manual_seed(0)
@@ -51,14 +65,23 @@ def make(monkeypatch, tmp_path):
     monkeypatch.setenv("MEDSEG_HOME", str(tmp_path))
     CALLS.clear()
 
-    def made(wanted, *names, device="cpu", identity=None):
+    def made(wanted, *names, device="cpu", identity=None, **execution):
         described = [
-            Backend(name=name, factory=f"{__name__}:{name}", summary="s", devices=("cpu",))
+            Backend(
+                name=name,
+                factory=f"{__name__}:{name}",
+                summary="s",
+                devices=("cpu",),
+                precision="int8" if name in COARSE else "float32",
+            )
             for name in ("eager", *names)
         ]
         plugin = SimpleNamespace(MEDSEG_API=1, medseg_backends=hookimpl(lambda: described))
         return Backends(
-            wanted, device=torch.device(device), identity=identity or {}, registry=Registry.of(builtin=plugin)
+            Execution(backend=wanted, **execution),
+            device=torch.device(device),
+            identity=identity or {},
+            registry=Registry.of(builtin=plugin),
         )
 
     return made
@@ -119,11 +142,108 @@ def test_unknown_backends_and_wrong_devices_are_refused(make):
 
 
 def test_openvino_reads_back_what_it_compiled_and_answers_the_same(net, tmp_path):
-    from medseg.builtin.backends import openvino
-
     file = tmp_path / "compiled.bin"
     first = openvino(net, WINDOW, saved=str(file))(WINDOW)
     again = openvino(None, WINDOW, saved=str(file))(WINDOW)
 
     assert torch.equal(first, again)
     assert torch.allclose(first, net(WINDOW), atol=1e-5)
+
+
+SEVERAL = torch.randn(4, 1, 24, 24, 24, generator=torch.Generator().manual_seed(0))
+
+
+def test_a_lower_precision_is_kept_while_its_labels_agree_and_is_checked_again(make, net, monkeypatch):
+    first = make("eager", "fast", "coarse", precision="int8").ready(net, SEVERAL)[1]
+    again = make("eager", "fast", "coarse", precision="int8").ready(net, SEVERAL)[1]
+
+    assert first.backend == again.backend == "builtin:coarse"
+    assert [t.backend for t in first.trials] == ["builtin:eager", "builtin:coarse"]
+    assert 0.995 < first.trials[1].dice < 1
+    assert (first.remembered, first.dice) == (False, None)
+    assert (again.remembered, again.dice) == (True, first.trials[1].dice)
+    assert CALLS[0] == (4, 0.995, False)
+    assert f"now, Dice {again.dice:.4f}" in again.sentence
+
+    monkeypatch.setitem(COARSE, "coarse", 0.1)  # as if the next volume were of another kind
+    with pytest.raises(OptionError, match=r"coarse, which agreed on an earlier volume: .* Dice of 0\.\d{4}"):
+        make("eager", "fast", "coarse", precision="int8").ready(net, SEVERAL)
+
+
+def test_a_lower_precision_that_disagrees_is_refused_with_its_dice_and_not_remembered(
+    make, net, monkeypatch, tmp_path
+):
+    monkeypatch.setitem(COARSE, "coarse", 0.1)
+    with pytest.raises(
+        OptionError, match=r"--precision int8 is refused: builtin:coarse: .* Dice of 0\.\d{4}"
+    ):
+        make("auto", "coarse", precision="int8").ready(net, SEVERAL)
+    assert not list((tmp_path / "backends").glob("*.json"))
+    allowed = make("coarse", "coarse", precision="int8", least_dice=0.5).ready(net, SEVERAL)[1]
+    assert 0.5 < allowed.trials[1].dice < 0.995
+
+
+def test_where_nothing_is_labelled_a_lower_precision_has_nothing_to_show(make, net):
+    with torch.no_grad():
+        net[2].bias[0] += 100  # all background
+    with pytest.raises(OptionError, match="no label has 1000 voxels in a window"):
+        make("auto", "coarse", precision="int8").ready(net, SEVERAL)
+
+
+def test_the_window_to_agree_on_is_one_with_labels(make, net):
+    with torch.no_grad():
+        net[2].bias[0] += 1
+    windows = torch.cat([torch.zeros_like(SEVERAL[:2]), 10 * SEVERAL[:1]])
+    assert make("auto", "coarse", precision="int8").ready(net, windows)[1].trials[1].dice > 0.995
+
+
+def test_a_precision_without_a_backend_and_a_backend_of_another_precision_are_refused(make, net):
+    with pytest.raises(OptionError, match="float16 is refused: no backend for cpu computes in it"):
+        make("auto", "coarse", precision="float16").ready(net, SEVERAL)
+    with pytest.raises(OptionError, match="coarse computes in int8: give --precision int8"):
+        make("coarse", "coarse")
+    with pytest.raises(OptionError, match="fast computes in float32"):
+        make("fast", "fast", precision="int8")
+
+
+def test_what_a_machine_lacks_is_named():
+    from medseg.builtin.onnx_backends import tensorrt
+
+    with pytest.raises(ResourceError, match="pip install onnxruntime-gpu tensorrt"):
+        tensorrt(None, WINDOW)
+
+
+def test_importing_openvino_reports_to_nobody():
+    code = (
+        "from medseg.builtin.openvino_backends import _import_openvino as load; load(); "
+        "import sys, openvino.tools.ovc.telemetry_utils as t; "
+        "print(sys.modules['openvino_telemetry'], t.tm.__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["None", "openvino.tools.ovc.telemetry_stub"]
+
+
+def test_int8_gives_layers_back_to_float32_until_labels_agree(tmp_path):
+    bright = nn.Sequential(
+        *(nn.Conv3d(a, b, 3, padding=1) for a, b in ((1, 4), (4, 4), (4, 4), (4, 2)))
+    ).eval()
+    windows = torch.rand(3, 1, 16, 16, 16, generator=torch.Generator().manual_seed(1))
+    for layer in bright:
+        nn.init.dirac_(layer.weight)
+        nn.init.zeros_(layer.bias)
+    with torch.no_grad():
+        bright[3].weight[1] = 0
+        bright[3].bias[1] = 0.5  # label 1 where a voxel is below 0.5
+    file = tmp_path / "int8.bin"
+    with torch.inference_mode():
+        expected = bright(windows[:1])
+        call = openvino_int8(bright, windows, saved=str(file), dice=0.98)
+        assert 0.98 < agreement(call(windows[:1]), expected).dice < 1
+        assert torch.equal(openvino_int8(None, windows, saved=str(file))(windows[:1]), call(windows[:1]))
+        assert agreement(openvino_int8(bright, windows, dice=1.0)(windows[:1]), expected).dice == 1.0
+
+
+def test_a_network_of_which_no_layer_can_be_in_int8_is_refused(net):
+    """The first and the last convolution stay in float32, and it has no other."""
+    with pytest.raises(ContractError, match="no layer of the network can be in int8"):
+        openvino_int8(net, SEVERAL)

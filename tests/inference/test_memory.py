@@ -145,10 +145,30 @@ def test_what_is_no_amount_of_memory_is_refused(text):
         parse_bytes(text)
 
 
-def test_torch_runs_deterministically_while_asked_to_and_as_before_after():
-    from medseg.inference.execution import repeatable
+def test_torch_computes_as_an_execution_says_and_as_before_after():
+    from medseg.inference.execution import Execution, arithmetic
 
-    before = torch.are_deterministic_algorithms_enabled()
-    with repeatable(True):
-        assert torch.are_deterministic_algorithms_enabled()
-    assert torch.are_deterministic_algorithms_enabled() == before
+    def settings():
+        return torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.allow_tf32
+
+    before = settings()
+    with arithmetic(Execution(deterministic=True)):
+        assert settings() == (True, False)
+    with arithmetic(Execution()):
+        assert settings() == (before[0], False)
+    assert settings() == before
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"precision": "int4"}, "precision is 'int4'; wanted float32, float16, int8"),
+        ({"least_dice": 0.0}, "above 0"),
+        ({"least_dice": 1.5}, "1 at the most"),
+    ],
+)
+def test_an_execution_that_cannot_be_is_refused(given, says):
+    from medseg.inference.execution import Execution
+
+    with pytest.raises(OptionError, match=says):
+        Execution(**given)

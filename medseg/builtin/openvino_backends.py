@@ -1,0 +1,159 @@
+"""OpenVINO on the CPU: in float32, in float16 where the processor computes in it, and in int8.
+
+Each factory takes a module in eval mode and an example of its input, and returns a callable with the
+module's signature for inputs of that shape; torch's number of threads is used.
+"""
+
+import contextlib
+import io
+import logging
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import ModuleType
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from medseg.agreement import agreement
+from medseg.atomic import write_whole
+from medseg.builtin.tracing import quiet
+from medseg.errors import ContractError, ResourceError
+
+Call = Callable[[Tensor], Tensor]
+
+MOST_LAYERS = 16  # that int8 gives back to float32, one after the other, before it gives up
+
+
+def openvino(module: nn.Module, example: Tensor, *, saved: str = "") -> Call:
+    """The module in float32.
+
+    Args:
+        module: (B,C,*S) -> (B,K,*S).
+        example: (B,C,*S).
+        saved: file that the compiled network is kept in, and read from if it is there; none if empty.
+
+    Raises:
+        ResourceError: openvino is not installed.
+    """
+    return _call(saved, "f32", lambda: _convert(module, example))
+
+
+def openvino_float16(module: nn.Module, example: Tensor, *, saved: str = "") -> Call:
+    """The module in float16; arguments as for ``openvino``.
+
+    Raises:
+        ResourceError: openvino is not installed, or the processor has no float16 arithmetic.
+    """
+    able = _import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    if "FP16" not in able:
+        raise ResourceError(
+            "this processor has no float16 arithmetic (AVX512-FP16 or AMX-FP16); OpenVINO finds "
+            + ", ".join(able)
+        )
+    return _call(saved, "f16", lambda: _convert(module, example))
+
+
+def openvino_int8(
+    module: nn.Module, example: Tensor, *, saved: str = "", dice: float = 0.995, regions: bool = False
+) -> Call:
+    """The module in int8, quantised after training; the first and the last convolution stay in float32.
+
+    Where its labels do not agree with float32, further layers go back to float32, those first that help
+    most, until they do or ``MOST_LAYERS`` have.
+
+    Args:
+        module: (1,C,*S) -> (1,K,*S).
+        example: (N,C,*S), N windows: the first one is to agree on, the others are to calibrate with.
+        saved: as for ``openvino``.
+        dice: that the labels of the first window shall reach.
+        regions: as of ``medseg.agreement``.
+
+    Raises:
+        ResourceError: openvino or nncf is not installed.
+        ContractError: no layer could stay in int8.
+    """
+    return _call(saved, "f32", lambda: _quantise(module, example, dice, regions=regions))
+
+
+def _quantise(module: nn.Module, windows: Tensor, dice: float, *, regions: bool) -> Any:
+    _import_openvino()  # before nncf, which would import the part of it that reports home
+    try:
+        import nncf
+    except ImportError as error:
+        raise ResourceError("the backend openvino-int8 needs a package: pip install nncf") from error
+    nncf.set_log_level(logging.ERROR)
+    held, calibrating = windows[:1], windows[1:] if len(windows) > 1 else windows
+    model = _convert(module, held)
+    with torch.inference_mode():
+        expected = module(held)
+
+    def agree(compiled: Any, data: Iterable[Any]) -> tuple[float, None]:
+        (window,) = data
+        found = agreement(torch.from_numpy(compiled(window)[0]), expected, regions=regions).dice
+        return min(dice if found is None else found, dice), None  # what is better is as good
+
+    convolutions = [op for op in model.get_ordered_ops() if "Convolution" in op.get_type_name()]
+    ends = [convolutions[n].get_friendly_name() for n in (0, -1)] if convolutions else []
+    with contextlib.redirect_stdout(io.StringIO()), quiet():  # its bars would be among a command's JSON
+        quantised = nncf.quantize_with_accuracy_control(
+            model,
+            nncf.Dataset([window[None].numpy() for window in calibrating]),
+            nncf.Dataset([held.numpy()]),
+            agree,
+            max_drop=0.0,
+            drop_type=nncf.DropType.ABSOLUTE,
+            subset_size=len(calibrating),
+            ignored_scope=nncf.IgnoredScope(names=list(dict.fromkeys(ends))),
+            advanced_accuracy_restorer_parameters=nncf.AdvancedAccuracyRestorerParameters(
+                max_num_iterations=MOST_LAYERS
+            ),
+        )
+    if not any(op.get_type_name() == "FakeQuantize" for op in quantised.get_ops()):
+        raise ContractError(f"no layer of the network can be in int8 at a Dice of {dice} to float32")
+    return quantised
+
+
+def _import_openvino() -> ModuleType:
+    # Importing openvino reports its use to its makers, unless this module of it cannot be imported.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # as Python's own docs say
+    try:
+        import openvino as package
+    except ImportError as error:
+        raise ResourceError("the backend openvino needs a package: pip install openvino") from error
+    return cast(ModuleType, package)
+
+
+def _convert(module: nn.Module, example: Tensor) -> Any:
+    """The module as OpenVINO's model, for the example's shape."""
+    with torch.inference_mode(), quiet():
+        traced = torch.jit.trace(module, example, check_trace=False)  # type: ignore[no-untyped-call]  # torch's
+        return _import_openvino().convert_model(traced, example_input=example, input=[tuple(example.shape)])
+
+
+def _call(saved: str, hint: str, make: Callable[[], Any]) -> Call:
+    """A compiled network as a function of tensors; ``make`` makes the model if none is saved."""
+    settings = {
+        "INFERENCE_PRECISION_HINT": hint,  # its default is bfloat16 or float16 where the hardware has it
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+    }
+    core, kept = _import_openvino().Core(), Path(saved)
+    if saved and kept.is_file():
+        ready = core.import_model(kept.read_bytes(), "CPU", settings)
+    else:
+        ready = core.compile_model(make(), "CPU", settings)
+        if saved:
+
+            def write(part: Path) -> None:
+                part.write_bytes(ready.export_model().getvalue())
+
+            write_whole(kept, write)
+    request = ready.create_infer_request()
+
+    def call(x: Tensor) -> Tensor:
+        answer = request.infer([x.contiguous().numpy()], share_inputs=True)
+        return torch.from_numpy(answer[0].copy())  # the engine writes its next answer to the same memory
+
+    return call
