@@ -4,6 +4,7 @@ Plugins take these names from ``medseg.plugin``. Standard library only; what is 
 volume is in ``medseg.contract``.
 """
 
+import colorsys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -165,6 +166,12 @@ class Label:
     category: Code | None = None
     type: Code | None = None
     plausible_ml: tuple[float, float] | None = None
+
+
+def label_colour(value: int) -> str:
+    """A colour for a label that has none of its own: hues a golden section apart are easy to tell apart."""
+    red, green, blue = colorsys.hsv_to_rgb(value * 0.61803 % 1, 0.65, 0.95)
+    return f"#{round(red * 255):02x}{round(green * 255):02x}{round(blue * 255):02x}"
 
 
 @dataclass(frozen=True, kw_only=True)

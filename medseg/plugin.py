@@ -30,6 +30,7 @@ from medseg.model import (
     Weights,
     WholeGrid,
     Windows,
+    label_colour,
 )
 
 if TYPE_CHECKING:  # for type checkers only: this module must import without torch
@@ -75,6 +76,7 @@ __all__ = [
     "WholeGrid",
     "Windows",
     "hookimpl",
+    "label_colour",
 ]
 
 API_VERSION = 1

@@ -95,7 +95,7 @@ def test_a_precision_that_the_model_or_the_machine_has_not_is_refused_by_name(
     ):
         arguments = ("segment", head, "-m", "tiny:bright", "-o", tmp_path / "m.nii", "--precision", precision)
         done = run(*arguments, "--device", "cpu")
-        assert done.exit_code == 1
+        assert done.exit_code == 2
         assert f"--precision {precision} is refused: " in done.stderr
         assert why in done.stderr
         plain = SimpleNamespace(get_property=lambda device, name: ["FP32", "INT8"])

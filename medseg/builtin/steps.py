@@ -40,15 +40,20 @@ def clip_percentiles(*, low: float = 0.5, high: float = 99.5) -> StepCall:
     return _on_values(lambda x: _limit(*np.percentile(x, [low, high]).astype(np.float32)))
 
 
-def zscore() -> StepCall:
-    """Subtract the mean and divide by the standard deviation (by 1 where a volume is constant)."""
+def zscore(*, nonzero: bool = False) -> StepCall:
+    """Subtract the mean and divide by the standard deviation (by 1 where a volume is constant).
+
+    Args:
+        nonzero: of the voxels that are not 0 alone; the others stay 0.
+    """
 
     def fitted(x: Values) -> Change:
-        mean, deviation = _mean_and_deviation(x)
+        mean, deviation = _mean_and_deviation(x[x != 0] if nonzero and x.any() else x)
 
         def change(part: Values) -> None:
-            part -= np.float32(mean)
-            part /= np.float32(deviation or 1.0)
+            there = part != 0 if nonzero else True
+            np.subtract(part, np.float32(mean), out=part, where=there)
+            np.divide(part, np.float32(deviation or 1.0), out=part, where=there)
 
         return change
 

@@ -59,6 +59,18 @@ def test_a_constant_image_gives_numbers(name):
     assert np.isfinite(apply(INTENSITY[name], Volume(np.full((2, 3, 4), 7, np.int16), EYE))).all()
 
 
+def test_zscore_of_what_is_not_zero_leaves_zeros_alone():
+    x = np.random.default_rng(0).normal(5, 2, (9, 9, 9)).astype(np.float32)
+    x[:3] = 0
+    found = apply(steps.zscore(nonzero=True), Volume(x, EYE))
+    inside = x != 0
+    assert not found[~inside].any()
+    assert found[inside].mean(dtype=np.float64) == pytest.approx(0, abs=1e-6)
+    assert found[inside].std(dtype=np.float64) == pytest.approx(1, abs=1e-6)
+    nothing = np.zeros((3, 3, 3), np.float32)
+    assert not apply(steps.zscore(nonzero=True), Volume(nothing, EYE)).any()
+
+
 def test_zscore_is_right_far_from_zero():
     """The mean of float32 numbers near 10^6, summed in float32, would be off by more than they vary."""
     x = 1e6 + np.random.default_rng(0).normal(size=(40, 40, 40)).astype(np.float32)

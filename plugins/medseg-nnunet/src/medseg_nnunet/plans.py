@@ -6,13 +6,12 @@ Here, and nowhere else, its axes become medseg's: sizes, spacings and kernels ar
 DefaultPreprocessor of nnunetv2 2.8.
 """
 
-import colorsys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from medseg.errors import ContractError
-from medseg.plugin import Channel, Input, Label, StepUse, Windows
+from medseg.plugin import Channel, Input, Label, StepUse, Windows, label_colour
 
 READERS = {
     "SimpleITKIO": "stored",
@@ -214,15 +213,9 @@ def _region_names(regions: Mapping[str, Any]) -> list[str]:
 
 def _labels(names: Sequence[str], values: Sequence[int]) -> tuple[Label, ...]:
     return tuple(
-        Label(value=value, name=name, colour="#000000" if value == 0 else _colour(value))
+        Label(value=value, name=name, colour="#000000" if value == 0 else label_colour(value))
         for name, value in zip(names, values, strict=True)
     )
-
-
-def _colour(value: int) -> str:
-    """Colours of neighbouring labels that are easy to tell apart: hues a golden section from each other."""
-    red, green, blue = colorsys.hsv_to_rgb(value * 0.61803 % 1, 0.65, 0.95)
-    return f"#{round(red * 255):02x}{round(green * 255):02x}{round(blue * 255):02x}"
 
 
 def network_of(plans: Plans, *, batch_norm: bool) -> tuple[str, dict[str, Any]]:
