@@ -35,7 +35,7 @@ def import_(
     folder: Path | None,
     json_: bool,
 ) -> None:
-    """Make a model of nnU-Net, or a network file, one of medseg's own.
+    """Make a model of nnU-Net, a MONAI bundle or a network file one of medseg's own.
 
     Several SOURCEs become one model, their labels told apart by name, later ones over earlier ones. Files are
     read as data: nothing in them is run.
