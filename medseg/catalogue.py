@@ -69,6 +69,23 @@ def find_model(name: str, *, registry: Registry | None = None) -> Registered:
         raise
 
 
+def find_parts(model: Model, plugin: str, *, registry: Registry | None = None) -> list[Registered]:
+    """The models that a model is made of: each by a folder, or by name with the model's own plugin first.
+
+    Args:
+        model: a contract; one without parts has none.
+        plugin: that offers it.
+        registry: where to look; what is installed, if None.
+    """
+    registry = registry or default_registry()
+    return [
+        find_model(part.model, registry=registry)
+        if "/" in part.model
+        else registry.find("model", part.model, within=plugin)
+        for part in model.parts
+    ]
+
+
 def _at(path: Path, registry: Registry) -> Registered:
     """The model of a folder; that of another tool is imported into the cache first."""
     if not is_model_folder(path):

@@ -170,7 +170,7 @@ def _read(
             f"{item.full_name}: {item.component.summary}" for item in registry.components("importer")
         )
         raise OptionError(
-            f"no importer knows {source}. Installed: {known or 'none; pip install medseg-nnunet, or medseg-monai'}"
+            f"no importer knows {source}. There are: {known or 'none; pip install medseg-nnunet, say'}"
         )
     factory = registry.load(importer)
     checked = check_options(factory, options, owner=f"importer {importer.full_name}")

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import torch
 
-from medseg.catalogue import find_model
+from medseg.catalogue import find_model, find_parts
 from medseg.composed import ComposedModel
 from medseg.errors import OptionError, ResourceError, WeightsError
 from medseg.inference.execution import Execution
@@ -188,15 +188,8 @@ def _load_parts(
             f"{found.full_name} is made of others and has no network of its own to set options of"
         )
     parts = [
-        load_network(
-            find_model(part.model, registry=registry)
-            if "/" in part.model
-            else registry.find("model", part.model, within=found.plugin),
-            device=device,
-            execution=execution,
-            registry=registry,
-        )
-        for part in description.parts
+        load_network(part, device=device, execution=execution, registry=registry)
+        for part in find_parts(description, found.plugin, registry=registry)
     ]
     expected = weights_of_parts([part.description for part in parts]).sha256
     if expected != description.weights.sha256:

@@ -5,17 +5,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from medseg.atomic import write_together
 from medseg.batch.cases import Case
 from medseg.batch.job import Report
+from medseg.catalogue import find_parts
 from medseg.errors import OptionError, ResourceError
 from medseg.formats import load, reader_options
 from medseg.inference.execution import Execution
 from medseg.inference.live import free_bytes
 from medseg.inference.memory import parse_bytes
-from medseg.plugin import Model
+from medseg.plugin import Method, Model
 from medseg.predict import load_model
 from medseg.predictor import Predictor
 from medseg.progress import CancelToken, OnProgress
@@ -185,12 +186,18 @@ def _decisive(described: Mapping[str, Any]) -> dict[str, Any]:
 
 def _versions_that_matter(model: Predictor, exports: Sequence[str], registry: Registry) -> dict[str, str]:
     """Versions of the plugins that may have had a part in a result: others may come and go."""
-    described, plugin = model.description, model.name.partition(":")[0]
-    used = {plugin}
-    if isinstance(described, Model):
-        used.add(registry.find("architecture", described.architecture, within=plugin).plugin)
-    if isinstance(described, Model) and described.head:
-        used.add(registry.find("head", described.head, within=plugin).plugin)
+    used = _plugins_of(model.description, model.name.partition(":")[0], registry)
     used |= {registry.find("export", text.split()[0]).plugin for text in exports}
     used |= {r.plugin for kind in ("format", "step", "backend") for r in registry.components(kind)}
     return {r.distribution: r.version for r in registry.records if r.name in used}
+
+
+def _plugins_of(described: Model | Method, plugin: str, registry: Registry) -> set[str]:
+    """Those that offer a model, its network, and those of the models that it is made of."""
+    used = {plugin}
+    if isinstance(described, Model):
+        for part in find_parts(described, plugin, registry=registry):
+            used |= _plugins_of(cast(Model, part.component), part.plugin, registry)
+        kinds = (("architecture", described.architecture), ("head", described.head))
+        used |= {registry.find(kind, name, within=plugin).plugin for kind, name in kinds if name}
+    return used
