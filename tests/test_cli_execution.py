@@ -33,7 +33,9 @@ def head(tmp_path):
 def test_bench_names_every_quick_backend_and_compares_it_with_eager(run, head):
     done = run("bench", head, "-m", "tiny:bright", "--device", "cpu", "--json")
     assert done.exit_code == 0, done.stderr
-    trials = json.loads(done.stdout)["trials"]
+    answer = json.loads(done.stdout)
+    trials = answer["trials"]
+    assert answer["chosen"] == min(trials, key=lambda t: t["seconds"])["backend"]
     assert [t["backend"] for t in trials] == [
         "builtin:eager",
         "builtin:channels-last",
@@ -47,6 +49,7 @@ def test_bench_without_an_input_runs_on_noise(run):
     done = run("bench", "-m", "tiny:bright", "--device", "cpu")
     assert done.exit_code == 0, done.stderr
     assert "builtin:openvino" in done.stdout
+    assert "is the fastest that agrees with builtin:eager, and what --backend auto takes" in done.stdout
 
 
 def test_auto_gives_the_labels_of_eager_and_says_what_it_chose(run, head, tmp_path):
@@ -106,6 +109,8 @@ def test_a_precision_that_the_model_or_the_machine_has_not_is_refused_by_name(
 def test_bench_of_a_precision_shows_its_backends_after_eager(run, head):
     done = run("bench", head, "-m", "tiny:bright", "--device", "cpu", "--precision", "int8", "--json")
     assert done.exit_code == 0, done.stderr
-    eager, int8 = json.loads(done.stdout)["trials"]
+    answer = json.loads(done.stdout)
+    eager, int8 = answer["trials"]
+    assert answer["chosen"] is None
     assert (eager["backend"], int8["backend"]) == ("builtin:eager", "builtin:openvino-int8")
     assert "no layer of the network can be in int8" in int8["problem"]

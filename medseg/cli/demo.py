@@ -49,10 +49,11 @@ def bench(
     if not isinstance(loaded, LoadedModel):
         raise OptionError(f"{loaded.name} has no network, and so no backends to compare; name a model")
     trials = loaded.compare_backends(image, patient=patient)
+    lower = precision != "float32"
     if json_:
-        print_json(trials_json(model, trials))
+        print_json(trials_json(model, trials, lower=lower))
     else:
-        show_trials(trials)
+        show_trials(trials, lower=lower)
 
 
 @click.command()

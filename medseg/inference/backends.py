@@ -202,9 +202,8 @@ class Backends:
     def _fastest(self, trials: Sequence[Trial]) -> str:
         """The backend that agrees and is fastest; in a lower precision the reference is none of them."""
         lower = self._precision != "float32"
-        agreeing = [t for t in trials[lower:] if not t.problem]
-        if agreeing:
-            return min(agreeing, key=lambda t: t.seconds).backend
+        if name := chosen(trials, lower=lower):
+            return name
         raise self._refused("; ".join(f"{t.backend}: {t.problem}" for t in trials[lower:]))
 
     def _again(self, choice: Choice, network: Network, module: nn.Module, windows: Tensor) -> Choice:
@@ -286,6 +285,17 @@ class Backends:
     def _wait(self) -> None:
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
+
+
+def chosen(trials: Sequence[Trial], *, lower: bool) -> str:
+    """The backend that ``auto`` takes: the fastest that agrees; empty if none does.
+
+    Args:
+        trials: the reference first.
+        lower: they are of a lower precision than the reference, which is then none of them.
+    """
+    agreeing = [t for t in trials[lower:] if not t.problem]
+    return min(agreeing, key=lambda t: t.seconds).backend if agreeing else ""
 
 
 def _inexact(found: Agreement) -> str:

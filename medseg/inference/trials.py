@@ -9,20 +9,20 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from medseg.inference.backends import Trial
+from medseg.inference.backends import Trial, chosen
 
 
-def trials_json(model: str, trials: Sequence[Trial]) -> dict[str, Any]:
-    """Each trial with its numbers; a difference that is infinite is null."""
+def trials_json(model: str, trials: Sequence[Trial], *, lower: bool) -> dict[str, Any]:
+    """Each trial with its numbers, and which is chosen; a difference that is infinite is null."""
     rows = [asdict(trial) for trial in trials]
     for row in rows:
         if not math.isfinite(row["difference"]):
             row["difference"] = None
-    return {"model": model, "trials": rows}
+    return {"model": model, "trials": rows, "chosen": chosen(trials, lower=lower) or None}
 
 
-def show_trials(trials: Sequence[Trial]) -> None:
-    """A table; seconds are for one window, and for making ready."""
+def show_trials(trials: Sequence[Trial], *, lower: bool) -> None:
+    """A table, and what follows from it; seconds are for one window, and for making ready."""
     table = Table(box=None, pad_edge=False)
     table.add_column("backend", no_wrap=True)
     for title in ("window", "to begin", "labels agree", "logits differ", "Dice", "left out because"):
@@ -40,4 +40,14 @@ def show_trials(trials: Sequence[Trial]) -> None:
             else ("",) * 5
         )
         table.add_row(t.backend, *numbers, Text(t.problem))
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    console.print(table)
+    name = chosen(trials, lower=lower)
+    console.print(
+        Text(
+            f"{name} is the fastest that agrees with {trials[0].backend}, and what --backend auto takes"
+            if name
+            else "none agrees: this precision would be refused"
+        ),
+        soft_wrap=True,
+    )
