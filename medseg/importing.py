@@ -170,7 +170,8 @@ def _read(
             f"{item.full_name}: {item.component.summary}" for item in registry.components("importer")
         )
         raise OptionError(
-            f"no importer knows {source}. There are: {known or 'none; pip install medseg-nnunet, say'}"
+            f"no importer knows {source}. Installed: "
+            + (known or "none; pip install medseg-nnunet, medseg-monai or medseg-graphs")
         )
     factory = registry.load(importer)
     checked = check_options(factory, options, owner=f"importer {importer.full_name}")
