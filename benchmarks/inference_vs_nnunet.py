@@ -1,0 +1,213 @@
+"""medseg's command against nnU-Net's, from a cold start: the same weights, image, threads and run.
+
+    benchmarks/peers/nnunet_environment.sh ../nnunet
+    OMP_NUM_THREADS=2 python benchmarks/inference_vs_nnunet.py ../nnunet sample_volumes/HEAD.nii.gz
+
+A model of random weights (features 16 to 256, windows of 96^3, 1.5 mm) is written with nnU-Net's own
+classes, its last layer fitted so that labels are not chance. Each command then runs on one image, on two
+copies of it, and on the one again: "first" is the first of these, which for ``auto`` chooses the backend and
+keeps the compiled network; "further" is what the second copy adds. Memory is the peak of what all processes
+of a command hold together, shared pages counted once (PSS), seen twenty times a second.
+``--cases`` compares the labels alone, over kinds of models: thick slices, transposed axes, CT, two folds.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel
+import numpy as np
+from numpy.typing import NDArray
+
+HERE = Path(__file__).parent
+# For --cases: name, options of the writer, folds, whether both tools mirror.
+CASES = {
+    "plain": ([], 1, False),
+    "mirrored": ([], 1, True),
+    "two folds": ([], 2, False),
+    "thick": (["--spacing", "4.5", "1.5", "1.5"], 1, False),
+    "transposed": (["--spacing", "1.4", "1.8", "1.5"], 1, False),
+    "masked": ([], 1, False),
+    "ct": ([], 1, False),
+    "residual": ([], 1, False),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One command: wall seconds, processor seconds of all its processes, and the peak of their memory."""
+
+    seconds: float
+    processor: float
+    megabytes: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("peer", type=Path, help="nnU-Net's environment")
+    parser.add_argument("image", type=Path)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--backend", action="append", help="medseg's; eager and auto")
+    parser.add_argument("--cases", nargs="*", choices=CASES, help="compare labels over these; all, if none")
+    parser.add_argument("--patch", type=int, default=96)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        if given.cases is None:
+            compare_speed(given, Path(folder))
+        else:
+            compare_labels(given, Path(folder))
+
+
+def compare_speed(given: argparse.Namespace, folder: Path) -> None:
+    model = write_model(given, folder / "model", "plain", [], folds=1)
+    one, two = (copies(given.image, folder / str(n), n) for n in (1, 2))
+    ways = {"nnU-Net": lambda i, o: nnunet(given.peer, model, i, o, folds=1, mirror=False)}
+    for name in given.backend or ["eager", "auto"]:
+        ways[f"medseg, {name}"] = lambda i, o, name=name: medseg(model, i, o, name, mirror=False)
+    found: dict[str, list[Run]] = {}
+    for turn in range(given.rounds):
+        for name, way in ways.items():
+            runs = [measure(way(i, folder / f"{turn} {n} {name}")) for n, i in enumerate((one, two, one))]
+            known = found.setdefault(name, [runs[0], runs[2], runs[1]])
+            found[name] = [known[0], least(known[1], runs[2]), least(known[2], runs[1])]
+            print(name, [f"{run.seconds:.1f} s" for run in runs], flush=True)
+    truth = labels_in(folder / "0 0 nnU-Net")[0]
+    peer_alone, peer_further = found["nnU-Net"][1], further(found["nnU-Net"])
+    print(f"{os.environ.get('OMP_NUM_THREADS', 'all')} threads, {' x '.join(map(str, truth.shape))} voxels")
+    heads = ("first s", "cold s", "ratio", "cpu s", "peak MB", "ratio", "further s", "ratio", "labels equal")
+    print(f"{'':22}" + "".join(f"{head:>13}" for head in heads))
+    for name, runs in found.items():
+        first, alone, _ = runs
+        equal = float((labels_in(folder / f"0 2 {name}")[0] == truth).mean())
+        values = [f"{first.seconds:.1f}", f"{alone.seconds:.1f}", f"{alone.seconds / peer_alone.seconds:.2f}"]
+        values += [f"{alone.processor:.1f}", f"{alone.megabytes:.0f}"]
+        values += [f"{alone.megabytes / peer_alone.megabytes:.2f}", f"{further(runs):.1f}"]
+        values += [f"{further(runs) / peer_further:.2f}", f"{equal:.4%}"]
+        print(f"{name:22}" + "".join(f"{value:>13}" for value in values), flush=True)
+
+
+def further(runs: list[Run]) -> float:
+    """Seconds that a second case adds: both cases less the one alone."""
+    _, alone, both = runs
+    return both.seconds - alone.seconds
+
+
+def compare_labels(given: argparse.Namespace, folder: Path) -> None:
+    image = copies(given.image, folder / "image", 1)
+    for name in given.cases or CASES:
+        options, folds, mirror = CASES[name]
+        case = "plain" if name == "two folds" else name
+        model = write_model(given, folder / name, case, options, folds=folds)
+        subprocess_run(nnunet(given.peer, model, image, folder / f"{name} peer", folds=folds, mirror=mirror))
+        truth = labels_in(folder / f"{name} peer")[0]
+        for backend in given.backend or ["eager"]:
+            out = folder / f"{name} {backend}"
+            subprocess_run(medseg(model, image, out, backend, mirror=mirror))
+            equal = float((labels_in(out)[0] == truth).mean())
+            print(f"{name:12} medseg, {backend}: labels equal {equal:.4%}", flush=True)
+
+
+def write_model(
+    given: argparse.Namespace, folder: Path, case: str, options: list[str], *, folds: int
+) -> Path:
+    command = [given.peer / "bin/python", HERE / "peers/write_nnunet_model.py", given.image, folder]
+    command += ["--case", case, "--folds", str(folds), "--patch", str(given.patch), *options]
+    subprocess_run(list(map(str, command)))
+    return folder
+
+
+def nnunet(peer: Path, model: Path, given: Path, out: Path, *, folds: int, mirror: bool) -> list[str]:
+    command = [peer / "bin/nnUNetv2_predict_from_modelfolder", "-device", "cpu", "-i", given, "-o", out]
+    command += ["-m", model, "-f", *range(folds), *([] if mirror else ["--disable_tta"])]
+    return list(map(str, command))
+
+
+def medseg(model: Path, given: Path, out: Path, backend: str, *, mirror: bool) -> list[str]:
+    command = [Path(sys.executable).parent / "medseg", "segment", given, "-m", model, "-o", out]
+    return list(map(str, [*command, "--backend", backend, *(["--mirror"] if mirror else [])]))
+
+
+def copies(image: Path, folder: Path, count: int) -> Path:
+    """A folder with an image under names that nnU-Net takes; each a case of its own."""
+    folder.mkdir()
+    voxels = nibabel.load(image)
+    for n in range(count):
+        # A voxel differs, so that no tool can take one for another.
+        array = np.asanyarray(voxels.dataobj).copy()
+        array[0, 0, 0] += n
+        nibabel.save(nibabel.Nifti1Image(array, voxels.affine, voxels.header), folder / f"c{n}_0000.nii.gz")
+    return folder
+
+
+def labels_in(folder: Path) -> list[NDArray[np.uint8]]:
+    return [np.asanyarray(nibabel.load(path).dataobj) for path in sorted(folder.glob("*.nii.gz"))]
+
+
+def subprocess_run(command: list[str]) -> None:
+    done = subprocess.run(command, check=False, env=environment(), capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
+
+
+def environment() -> dict[str, str]:
+    """nnU-Net's compilation is off, as it is on a CPU by default; its three folders need not exist."""
+    names = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
+    return {**os.environ, "nnUNet_compile": "f", **dict.fromkeys(names, tempfile.gettempdir())}
+
+
+def measure(command: list[str]) -> Run:
+    """Run a command to its end in a session of its own."""
+    begin, before = time.perf_counter(), os.times()
+    process = subprocess.Popen(
+        command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+    )
+    peak, done = [0.0], threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.05):
+            peak[0] = max(peak[0], held_by(process.pid))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    said = process.communicate()[0]
+    done.set()
+    watcher.join()
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)}\n{said.decode()[-4000:]}")
+    after = os.times()
+    busy = after.children_user + after.children_system - before.children_user - before.children_system
+    return Run(seconds=time.perf_counter() - begin, processor=busy, megabytes=peak[0])
+
+
+def held_by(session: int) -> float:
+    """Megabytes of all processes of a session."""
+    total = 0.0
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            if os.getsid(int(entry.name)) != session:
+                continue
+            text = (entry / "smaps_rollup").read_text()
+        except (OSError, ProcessLookupError):  # it ended meanwhile
+            continue
+        total += next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")) / 1000
+    return total
+
+
+def least(a: Run, b: Run) -> Run:
+    return Run(
+        seconds=min(a.seconds, b.seconds),
+        processor=min(a.processor, b.processor),
+        megabytes=min(a.megabytes, b.megabytes),
+    )
+
+
+if __name__ == "__main__":
+    main()
