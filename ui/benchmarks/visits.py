@@ -81,7 +81,7 @@ def start_long_run(url: str) -> Person:
     """Somebody whose jobs go on, one after the other, while the others are timed."""
     person = Person(url)
     person.go("")
-    person.open_sample("colin27_t1_head")
+    person.open_sample("Head MRI, T1, averaged")
     person.tick("Average over mirrored passes", on=True)
     for _ in range(JOBS):
         person.press("Run")
@@ -114,7 +114,7 @@ def many_people(browser: Browser, url: str, users: int) -> dict[str, dict[str, f
     for _ in range(users):
         person = Person(url)
         person.go("")
-        person.open_sample("itk_t1_head_2x2x3mm")
+        person.open_sample("Head MRI, T1, small")
         person.draw()
         people.append(person)
     runner = start_long_run(url)

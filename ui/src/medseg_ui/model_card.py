@@ -22,7 +22,7 @@ def show_card(name: str, model: Model) -> None:
         "Orientation": f"any; turned to {model.input.orientation} inside",
         "Labels": ", ".join(label.name for label in model.labels if label.value),
         "Training data": model.training_data,
-        "Checked on": _probe(model),
+        "Dice": _probe(model),
         "Weights": f"{weights.licence}, {weights.size / 1e6:.1f} MB, sha256 {weights.sha256[:12]}…",
         "Reference": model.reference or "none given",
     }
@@ -31,5 +31,5 @@ def show_card(name: str, model: Model) -> None:
 
 def _probe(model: Model) -> str:
     if model.probe is None:
-        return "no measured Dice is given"
-    return f"Dice {model.probe.dice:g} on {model.probe.volume}"
+        return "none measured here; see the reference"
+    return f"{model.probe.dice:g} on {model.probe.volume} against {model.probe.truth}"

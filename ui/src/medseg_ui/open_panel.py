@@ -13,13 +13,16 @@ from medseg_ui.visit import Visit, open_case
 
 _MOST_LISTED = 500
 _SAMPLES = {
-    "itk_t1_head_2x2x3mm.nii.gz": "Head MRI, T1, 2 x 2 x 3 mm: small and quick",
-    "s1_t1_head_defaced.nii.gz": "Head MRI, T1, 1 mm, face removed",
-    "colin27_t1_head.nii.gz": "Head MRI, T1, 1 mm, average of 27 scans of one person",
-    "tumour1_t1gd_head.nii.gz": "Head MRI, T1 with contrast, with a tumour; slices of 6.5 mm",
-    "lung2_ct_chest_half.nii.gz": "Chest CT, with a tumour of the lung",
-    "ct_brain_atlas_1mm.nii.gz": "Brain CT, average of many, skull removed",
-    "dicom/head_pd_raw": "Head MRI, PD, a DICOM series of 20 oblique slices",
+    "itk_t1_head_2x2x3mm.nii.gz": ("Head MRI, T1, small", "2 x 2 x 3 mm: the quickest to try"),
+    "s1_t1_head_defaced.nii.gz": ("Head MRI, T1", "1 mm, face removed"),
+    "colin27_t1_head.nii.gz": ("Head MRI, T1, averaged", "1 mm, 27 scans of one person"),
+    "tumour1_t1gd_head.nii.gz": ("Head MRI with a tumour", "T1 with contrast, slices of 6.5 mm"),
+    "dicom/head_pd_raw": (
+        "Head MRI as DICOM",
+        "PD, a series of 20 oblique slices: its results can be written as DICOM SEG",
+    ),
+    "lung2_ct_chest_half.nii.gz": ("Chest CT with a tumour", "of the lung; halved in plane"),
+    "ct_brain_atlas_1mm.nii.gz": ("Brain CT, averaged", "of many people, skull removed"),
 }
 
 
@@ -39,17 +42,17 @@ def show_samples(visit: Visit) -> None:
     samples = _samples()
     if samples:
         st.markdown("##### Sample volumes")
-        for path, text in samples:
+        for path, title, text in samples:
             name, about = st.columns([1, 3], vertical_alignment="center")
-            if name.button(_title(path), key=f"sample-{_title(path)}", width="stretch"):
-                _open(visit, path)
+            if name.button(title, key=f"sample-{path.name}", width="stretch"):
+                _open(visit, path, title=title)
             about.caption(text)
     for folder in visit.service.settings.folders:
         st.markdown(f"##### {folder.name}")
         files = list_volumes(folder)
         chosen = st.selectbox("Volume", files, format_func=_name_within(folder), index=None)
         if chosen and st.button("Open", key=f"open-{folder}"):
-            _open(visit, chosen)
+            _open(visit, chosen, title=chosen.name.partition(".")[0])
 
 
 def list_volumes(folder: Path) -> list[Path]:
@@ -64,23 +67,19 @@ def list_volumes(folder: Path) -> list[Path]:
     return found[:_MOST_LISTED]
 
 
-def _open(visit: Visit, path: Path) -> Case:
-    case = visit.workspace.open(path, title=_title(path))
+def _open(visit: Visit, path: Path, *, title: str) -> Case:
+    case = visit.workspace.open(path, title=title)
     open_case(case)
     st.rerun()
 
 
-def _samples() -> list[tuple[Path, str]]:
+def _samples() -> list[tuple[Path, str, str]]:
     found = []
-    for name, about in _SAMPLES.items():
+    for name, (title, about) in _SAMPLES.items():
         with contextlib.suppress(ResourceError):  # they come with a source checkout, not with the wheel
-            found.append((find_sample(name), about))
+            found.append((find_sample(name), title, about))
     return found
 
 
 def _name_within(folder: Path) -> Callable[[Path], str]:
     return lambda path: str(path.relative_to(folder))
-
-
-def _title(path: Path) -> str:
-    return path.name.partition(".")[0]

@@ -22,7 +22,11 @@ def page() -> None:
     if case is None or case.facts is None:
         st.title("Compare")
         st.write("Two results of one image side by side, or a result against a reference.")
-        st.page_link(st.Page(segment.page, title="Segment", default=True), label="Open an image first")
+        st.page_link(
+            st.Page(segment.page, title="Segment", default=True),
+            label="Open an image first",
+            icon=":material/arrow_forward:",
+        )
         return
     if len(case.results) < 2:
         st.title("Compare")
