@@ -39,10 +39,9 @@ def keep(page: Page, name: str) -> None:
 
 
 def tour(page: Page) -> None:
-    """The first page, as a first visit would see it."""
+    """A first visit: open a head, run a model, look, draw, let a contour move."""
     page.get_by_role("heading", name="Sample volumes").wait_for()
     page.wait_for_selector(".ms-drop")
-    keep(page, "welcome")
     page.set_input_files("input[data-kind=files]", SAMPLES / "s1_t1_head_defaced.nii.gz")
     page.wait_for_selector(".ms-root[data-volume]")
     page.get_by_text("Maps to look at").click()
@@ -80,7 +79,7 @@ def tour(page: Page) -> None:
 
 
 def tour_of_other_pages(page: Page) -> None:
-    """Comparison, cohort, models and history, and the first page once more in light and narrow."""
+    """Comparison, error map and cohort, and the first page once more in light."""
     page.get_by_role("link", name="Compare").click()
     page.wait_for_function("document.querySelectorAll('.ms-root[data-labels]').length === 2")
     keep(page, "compare")
@@ -97,17 +96,10 @@ def tour_of_other_pages(page: Page) -> None:
     page.get_by_role("button", name="Run on 2").click()
     page.locator("p", has_text="waiting").first.wait_for()
     keep(page, "cohort")
-    for name in ("Models", "History"):
-        page.get_by_role("link", name=name).click()
-        keep(page, name.lower())
     page.get_by_role("link", name="Segment").click()
     page.wait_for_selector(".ms-root[data-volume]")
     page.emulate_media(color_scheme="light")
     keep(page, "light")
-    page.set_viewport_size({"width": 430, "height": 900})
-    page.evaluate("location.assign('/')")
-    page.wait_for_selector(".ms-root[data-volume]")
-    keep(page, "narrow")
 
 
 def main() -> None:

@@ -31,5 +31,5 @@ def show_card(name: str, model: Model) -> None:
 
 def _probe(model: Model) -> str:
     if model.probe is None:
-        return "none measured here; see the reference"
+        return "none measured here" + ("; see the reference" if model.reference else "")
     return f"{model.probe.dice:g} on {model.probe.volume} against {model.probe.truth}"

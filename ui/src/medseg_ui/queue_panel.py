@@ -45,9 +45,13 @@ def _list_jobs(visit: Visit, active_before: list[str], *, only_active: bool) -> 
     active = {job.id for job in jobs if job.state not in ENDED}
     if set(active_before) - active:
         st.rerun(scope="app")
-    shown = [job for job in jobs if job.kind in _LONG and (job.id in active or not only_active)]
-    for job in reversed(shown[-_SHOWN:]):
+    long = [job for job in jobs if job.kind in _LONG]
+    going = [job for job in long if job.id in active]
+    ended = [] if only_active else [job for job in reversed(long) if job.id not in active]
+    for job in [*going, *ended][:_SHOWN]:  # what runs before what waits, then the newest that ended
         _show_job(visit, job)
+    if len(going) > _SHOWN:
+        st.caption(f"and {len(going) - _SHOWN} more in the queue")
     # Reading and measuring take a moment, and say in their own place how they ended.
     for job in jobs:
         if job.kind not in _LONG and job.state not in ENDED:
@@ -55,7 +59,7 @@ def _list_jobs(visit: Visit, active_before: list[str], *, only_active: bool) -> 
 
 
 def _show_job(visit: Visit, job: Job) -> None:
-    with st.container(border=True):
+    with st.container(border=job.state not in ENDED):
         if job.state in ("waiting", "running"):
             st.markdown(f"**{escape(job.title)}**")
             st.progress(job.fraction, text=_say(visit, job))

@@ -66,7 +66,8 @@ def _choose_case(here: Visit, case: Case) -> Case:
         case = here.workspace.case(key) or case
     open_case(case)
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption(escape(case.title))
+        if len(cases) == 1:
+            st.caption(escape(case.title))
         if st.button(
             "Close", key=f"close-{case.id}", help="Remove this image and its results from the server"
         ):
