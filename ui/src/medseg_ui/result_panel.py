@@ -4,7 +4,7 @@ import csv
 import html
 import io
 import json
-from typing import Any
+from pathlib import Path
 
 import streamlit as st
 
@@ -63,6 +63,7 @@ def _downloads(visit: Visit, case: Case, result: Result) -> None:
     picture = result.folder / "picture.png"
     if picture.exists():
         files.append(("Picture, PNG", picture, f"{stem}.png"))
+    made: list[tuple[str, Path, str]] = []
     waiting: list[tuple[str, str, str, str]] = []
     for found in default_registry().components("export"):
         assert isinstance(found.component, Export)  # the registry checked it; this tells mypy
@@ -70,10 +71,12 @@ def _downloads(visit: Visit, case: Case, result: Result) -> None:
         title = _title(found.component.name)
         if job and job.state == "done":
             file = job.outcome["file"]
-            files.append((title, job.folder / file, file))
+            made.append((title, job.folder / file, file))
         else:
             waiting.append((found.full_name, title, found.component.suffix, found.component.summary))
     links = [_link(visit, text, path, name) for text, path, name in files if path.exists()]
+    # What was asked for stands out among what is always there.
+    links += [_link(visit, text, path, name, look="ms-made") for text, path, name in made]
     st.html("".join(links))
     if waiting:
         with st.container(horizontal=True):
@@ -95,9 +98,10 @@ def _export_button(
         st.rerun()
 
 
-def _link(visit: Visit, text: str, path: Any, name: str) -> str:
+def _link(visit: Visit, text: str, path: Path, name: str, *, look: str = "") -> str:
     token = visit.service.storage.share(path, owner=visit.owner, name=name)
-    return f'<a class="ms-download" href="/medseg/file/{token}?download=1" download>{html.escape(text)}</a>'
+    url = f"/medseg/file/{token}?download=1"
+    return f'<a class="ms-download {look}" href="{url}" download>{html.escape(text)}</a>'
 
 
 def _title(name: str) -> str:
