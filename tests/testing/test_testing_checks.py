@@ -217,7 +217,7 @@ BAD = [
     ("it-recognises-its-own-alone", importer("refuses", "everything"), "notes.txt and empty recognised"),
     ("it-refuses-what-is-no-model", importer("takes_anything"), "got None from an empty folder"),
     ("its-form-can-be-made", panel(of="builtin:clipp"), "which no installed plugin offers"),
-    ("its-form-can-be-made", panel(of="builtin:zscore"), "which has no options"),
+    ("its-form-can-be-made", panel(of="builtin:fill-holes"), "which has no options"),
     ("its-asset-is-in-the-package", panel(asset="panel.js"), "no file inside faulty"),
 ]
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from medseg_nnunet.checkpoint import read_checkpoint
 
 import medseg
 from medseg.cli import main
@@ -31,16 +32,22 @@ def part(folder, names, seed):
     dataset = json.loads((folder / "dataset.json").read_text())
     dataset["labels"] = {"background": 0} | {name: n for n, name in enumerate(names, start=1)}
     (folder / "dataset.json").write_text(json.dumps(dataset))
-    recorded = DATA / "ct/fold_0/checkpoint_final.pth"
-    checkpoint = torch.load(recorded, weights_only=False)  # it is this repository's own
+    recorded = read_checkpoint(DATA / "ct/fold_0/checkpoint_final.pth")
+    weights = dict(recorded.tensors)
     generator = torch.Generator().manual_seed(seed)
-    for key, tensor in checkpoint["network_weights"].items():
+    for key, tensor in recorded.tensors.items():
         if ".seg_layers." in key:
             random = torch.randn(len(names) + 1, *tensor.shape[1:], generator=generator)
             if tensor.ndim == 1:
                 random[0] += 5  # a part leaves room for the others
-            checkpoint["network_weights"][key] = random
+            weights[key] = random
     (folder / "fold_0").mkdir()
+    checkpoint = {
+        "network_weights": weights,
+        "trainer_name": recorded.trainer,
+        "init_args": {"configuration": recorded.configuration},
+        "inference_allowed_mirroring_axes": recorded.mirror,
+    }
     torch.save(checkpoint, folder / "fold_0/checkpoint_final.pth")
     return folder
 
