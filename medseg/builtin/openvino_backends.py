@@ -5,6 +5,7 @@ module's signature for inputs of that shape; torch's number of threads is used.
 """
 
 import contextlib
+import functools
 import io
 import logging
 import sys
@@ -46,7 +47,7 @@ def openvino_float16(module: nn.Module, example: Tensor, *, saved: str = "") -> 
     Raises:
         ResourceError: openvino is not installed, or the processor has no float16 arithmetic.
     """
-    able = _import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    able = _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     if "FP16" not in able:
         raise ResourceError(
             "this processor has no float16 arithmetic (AVX512-FP16 or AMX-FP16); OpenVINO finds "
@@ -78,7 +79,7 @@ def openvino_int8(
 
 
 def _quantise(module: nn.Module, windows: Tensor, dice: float, *, regions: bool) -> Any:
-    _import_openvino()  # before nncf, which would import the part of it that reports home
+    _core()  # before nncf: it makes others, which must go before this one, and would import what reports home
     try:
         import nncf
     except ImportError as error:
@@ -125,6 +126,19 @@ def _import_openvino() -> ModuleType:
     return cast(ModuleType, package)
 
 
+@functools.cache
+def _core() -> Any:
+    """The process's one core, which is never let go.
+
+    OpenVINO's part for the CPU gives the thread an alternate stack for signals when a core first uses it, and
+    takes it back with the core, to the one before. When cores go in another order than they came, that
+    one is gone, and the next signal, Ctrl-C or the end of a child, is a segmentation fault (2026.4).
+    """
+    core = _import_openvino().Core()
+    core.get_property("CPU", "FULL_DEVICE_NAME")  # loads that part now
+    return core
+
+
 def _convert(module: nn.Module, example: Tensor) -> Any:
     """The module as OpenVINO's model, for the example's shape."""
     with torch.inference_mode(), quiet():
@@ -139,7 +153,7 @@ def _call(saved: str, hint: str, make: Callable[[], Any]) -> Call:
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
     }
-    core, kept = _import_openvino().Core(), Path(saved)
+    core, kept = _core(), Path(saved)
     if saved and kept.is_file():
         ready = core.import_model(kept.read_bytes(), "CPU", settings)
     else:

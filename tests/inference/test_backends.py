@@ -247,3 +247,26 @@ def test_a_network_of_which_no_layer_can_be_in_int8_is_refused(net):
     """The first and the last convolution stay in float32, and it has no other."""
     with pytest.raises(ContractError, match="no layer of the network can be in int8"):
         openvino_int8(net, SEVERAL)
+
+
+TWO_NETWORKS = """
+import gc, os, signal, torch
+from torch import nn
+from medseg.builtin.openvino_backends import openvino, openvino_int8
+signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
+x = torch.rand(2, 1, 8, 8, 8)
+first = openvino(nn.Conv3d(1, 2, 3).eval(), x[:1])
+second = openvino(nn.Conv3d(1, 3, 3).eval(), x[:1])
+layers = nn.Sequential(*[nn.Conv3d(1, 1, 3, padding=1) for _ in range(3)], nn.Conv3d(1, 2, 1)).eval()
+third = openvino_int8(layers, x, dice=0.01)
+del first  # in the order in which they came
+gc.collect()
+del second, third
+gc.collect()
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+
+
+def test_signals_are_handled_after_networks_of_openvino():
+    done = subprocess.run([sys.executable, "-c", TWO_NETWORKS], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr

@@ -12,8 +12,6 @@ import torch
 from medseg import save
 from medseg.testing.phantoms import make_phantom
 
-pytestmark = pytest.mark.slow  # it starts trainings in several processes, a minute in all
-
 
 @pytest.fixture
 def folder(tmp_path):

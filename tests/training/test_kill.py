@@ -52,9 +52,6 @@ def start(folder, out):
     return run_training(dataset, report, PLAN, Path(folder) / out, machine=WORKERS, say=lambda line: None)
 
 
-pytestmark = pytest.mark.slow  # it starts trainings in several processes, a minute in all
-
-
 @pytest.fixture
 def folder(tmp_path):
     cases = []
