@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         WeightsError,
     )
     from medseg.evaluation.evaluate import evaluate
-    from medseg.formats import known_suffixes, load, save
+    from medseg.formats import format_of, known_suffixes, load, save
     from medseg.inference.execution import Execution
     from medseg.loaded import LoadedModel
     from medseg.options import Option, check_options, options_of
@@ -62,6 +62,7 @@ _HOME = {
     "draw": "medseg.picture",
     "evaluate": "medseg.evaluation.evaluate",
     "find_sample": "medseg.samples",
+    "format_of": "medseg.formats",
     "known_suffixes": "medseg.formats",
     "load": "medseg.formats",
     "load_model": "medseg.predict",
@@ -99,6 +100,7 @@ __all__ = [
     "draw",
     "evaluate",
     "find_sample",
+    "format_of",
     "known_suffixes",
     "load",
     "load_model",

@@ -168,6 +168,15 @@ def reader_options(
     return {name: value for name, value in given.items() if name in known}
 
 
+def format_of(path: str | Path, *, registry: Registry | None = None) -> str:
+    """The full name of the format that reads a file or folder, such as ``builtin:nifti``.
+
+    Raises:
+        VolumeError: none of the installed formats does, or several would.
+    """
+    return _format_to_read(Path(path), registry or default_registry()).full_name
+
+
 def check_permissions(
     paths: Sequence[Path], given: Mapping[str, Any], *, registry: Registry | None = None
 ) -> None:

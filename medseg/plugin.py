@@ -189,9 +189,12 @@ class Export(Component):
 
     Args:
         suffix: what follows the case's name, with the dot, such as ``".seg.dcm"``.
+        image_format: full name of the format that the image must have been read from, because the object
+            refers to it, such as ``"dicom:dicom"``; empty if any will do.
     """
 
     suffix: str
+    image_format: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from medseg.errors import OptionError
-from medseg.formats import save
+from medseg.errors import OptionError, VolumeError
+from medseg.formats import format_of, save
 from medseg.options import check_options, parse_pairs
 from medseg.plugin import Export, MetricValues, Result
 from medseg.registry import Registry, default_registry
@@ -23,10 +23,14 @@ class ChosenExport:
     Args:
         write: called with a ``Result`` and a path.
         suffix: of the file.
+        name: in full.
+        image_format: as in ``Export``.
     """
 
     write: Callable[[Result, Path], None]
     suffix: str
+    name: str
+    image_format: str = ""
 
 
 def find_exports(wanted: Sequence[str], *, registry: Registry | None = None) -> list[ChosenExport]:
@@ -44,11 +48,33 @@ def find_exports(wanted: Sequence[str], *, registry: Registry | None = None) -> 
         factory = registry.load(found)
         given = parse_pairs(tuple(pairs), flag="--as", example='--as "stl smooth_mm=1"')
         options = check_options(factory, given, owner=f"export {found.full_name}")
-        suffix = cast(Export, found.component).suffix
+        component = cast(Export, found.component)
+        suffix = component.suffix
         if any(other.suffix == suffix for other in chosen):
             raise OptionError(f"--as {text!r}: another export writes the same file (*{suffix}); choose one")
-        chosen.append(ChosenExport(write=partial(factory, **options), suffix=suffix))
+        chosen.append(
+            ChosenExport(
+                write=partial(factory, **options),
+                suffix=suffix,
+                name=found.full_name,
+                image_format=component.image_format,
+            )
+        )
     return chosen
+
+
+def check_exports(exports: Sequence[ChosenExport], source: Path) -> None:
+    """Refuse, before the work, exports that cannot be made of a result on this image.
+
+    Raises:
+        VolumeError: one refers to images of another format.
+    """
+    for export in exports:
+        if export.image_format and (found := format_of(source)) != export.image_format:
+            raise VolumeError(
+                f"{source.name}: it is read by {found}, and {export.name} refers to images of "
+                f"{export.image_format}; give such images, or leave this export out"
+            )
 
 
 def suffixes_beside(

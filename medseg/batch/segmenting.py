@@ -22,7 +22,7 @@ from medseg.predictor import Predictor
 from medseg.progress import CancelToken, OnProgress
 from medseg.provenance import measured_in, without_measured
 from medseg.registry import Registry, default_registry
-from medseg.results import find_exports, result_writers
+from medseg.results import check_exports, find_exports, result_writers
 from medseg.segmentation import Segmentation
 from medseg.volume import Volume
 
@@ -95,6 +95,7 @@ class SegmentCases:
     def read(self, case: Case) -> _Read:
         """Each channel's volume, the permissions that it was read with, and the seconds it took."""
         start = time.perf_counter()
+        check_exports(self._exports, case.sources[0])
         given = {**self._read_options, **case.options}
         options = [reader_options(source, given) for source in case.sources]
         volumes = [load(source, **o) for source, o in zip(case.sources, options, strict=True)]

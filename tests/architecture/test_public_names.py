@@ -35,6 +35,7 @@ PUBLIC = [
     "draw",
     "evaluate",
     "find_sample",
+    "format_of",
     "known_suffixes",
     "load",
     "load_model",

@@ -67,6 +67,8 @@ def _downloads(visit: Visit, case: Case, result: Result) -> None:
     waiting: list[tuple[str, str, str, str]] = []
     for found in default_registry().components("export"):
         assert isinstance(found.component, Export)  # the registry checked it; this tells mypy
+        if found.component.image_format not in ("", (case.facts or {}).get("format", "")):
+            continue  # it refers to images of another format than this one's
         job = result.exports.get(found.full_name)
         title = _title(found.component.name)
         if job and job.state == "done":

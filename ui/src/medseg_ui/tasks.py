@@ -55,6 +55,7 @@ def read(folder: Path, *, source: str, options: Mapping[str, Any]) -> Outcome:
     }
     return {
         "facts": {
+            "format": medseg.format_of(source),
             "shape": list(image.shape),
             "spacing_mm": list(image.spacing_mm),
             "orientation": image.orientation,

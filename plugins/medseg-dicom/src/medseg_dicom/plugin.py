@@ -31,6 +31,7 @@ def medseg_exports() -> Iterator[Export]:
         name="dicom-seg",
         factory="medseg_dicom.export_seg:write",
         suffix=".seg.dcm",
+        image_format="dicom:dicom",
         summary="DICOM Segmentation on the images of the series, for PACS and viewers",
         reference="DICOM PS3.3, A.51",
     )
@@ -38,6 +39,7 @@ def medseg_exports() -> Iterator[Export]:
         name="dicom-sr",
         factory="medseg_dicom.export_report:write",
         suffix=".sr.dcm",
+        image_format="dicom:dicom",
         summary="DICOM measurement report: mL of each segment; goes with dicom-seg",
         reference="DICOM PS3.16, TID 1500",
     )
@@ -45,6 +47,7 @@ def medseg_exports() -> Iterator[Export]:
         name="rtstruct",
         factory="medseg_dicom.export_rtstruct:write",
         suffix=".rtstruct.dcm",
+        image_format="dicom:dicom",
         summary="DICOM RT Structure Set: contours on the images of the series",
         reference="DICOM PS3.3, A.19.3",
     )

@@ -16,6 +16,7 @@ from pydicom.datadict import DicomDictionary
 
 from medseg.errors import ResourceError, VolumeError
 from medseg.registry import default_registry
+from medseg.results import check_exports, find_exports
 from medseg.volume import Volume
 
 EXPORTS = {"dicom-seg": export_seg, "dicom-sr": export_report, "rtstruct": export_rtstruct}
@@ -226,6 +227,17 @@ def test_a_label_map_that_lies_elsewhere_is_refused(make_series, segmented, tmp_
     for kind in (export_seg, export_rtstruct):
         with pytest.raises(VolumeError, match="nothing of the label map lies on the images"):
             kind.write(replace(result, labels=moved), tmp_path / "object.dcm")
+
+
+def test_an_image_of_another_format_is_refused_before_the_work(make_series):
+    nifti = Path(__file__).parents[4] / "sample_volumes" / "itk_t1_head_2x2x3mm.nii.gz"
+    for name in EXPORTS:
+        exports = find_exports([name])
+        with pytest.raises(
+            VolumeError, match=rf"builtin:nifti, and dicom:{name} refers to images of dicom:dicom"
+        ):
+            check_exports(exports, nifti)
+        check_exports(exports, make_series())
 
 
 def test_the_registry_knows_them_by_name():
