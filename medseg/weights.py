@@ -8,6 +8,7 @@ import importlib.resources
 import os
 import shutil
 import urllib.request
+from collections.abc import Container
 from http.client import HTTPException
 from pathlib import Path
 from ssl import SSLError
@@ -59,27 +60,43 @@ def cache_folder() -> Path:
     return (Path(home) if home else Path(platformdirs.user_cache_dir("medseg"))) / "weights"
 
 
-def load_weights(module: nn.Module, path: Path) -> None:
+def load_weights(module: nn.Module, path: Path, *, reshaped: Container[str] = ()) -> None:
     """Copy a safetensors file into a module, strictly: same names, same shapes, finite numbers.
+
+    Args:
+        module: what takes them.
+        path: of the file.
+        reshaped: tensors that may have another shape in the module, which keeps its own.
 
     Raises:
         WeightsError: the file is damaged or does not fit; the message lists what differs.
     """
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path.name} is not a sound safetensors file: {error}") from error
+    tensors = read_weights(path)
     wanted = dict(module.state_dict())
+    tensors |= {name: wanted[name] for name in tensors if name in reshaped and name in wanted}
     differences = _differences(tensors, wanted)
     if differences:
         shown = "; ".join(differences[:5]) + (
             f"; and {len(differences) - 5} more" if len(differences) > 5 else ""
         )
         raise WeightsError(f"{path.name} does not fit {type(module).__name__}: {shown}")
+    module.load_state_dict(tensors)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file by name.
+
+    Raises:
+        WeightsError: the file is damaged, or holds numbers that are not finite.
+    """
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path.name} is not a sound safetensors file: {error}") from error
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             raise WeightsError(f"{path.name}: tensor {name} holds NaN or infinite numbers")
-    module.load_state_dict(tensors)
+    return tensors
 
 
 def sha256_of(path: Path) -> str:

@@ -17,7 +17,20 @@ HERE = Path(__file__).parent
 
 # Grid, patch and optimiser are the same for all, so that the leaderboard compares networks.
 SHARED = (
-    *("--spacing", "1.5", "--patch", "96", "--batch", "1", "--epoch-steps", "25", "--foreground", "0.5"),
+    *(
+        "--spacing",
+        "1.5",
+        "--patch",
+        "96",
+        "--batch",
+        "1",
+        "--epoch-steps",
+        "25",
+        "--foreground",
+        "0.5",
+        "--synthetic",
+        "0.4",
+    ),
     *("--learning-rate", "0.002", "--schedule", "poly", "--ema", "0.99", "--seed", "0"),
 )
 # Widths that leave each at some 0.5 to 4 million parameters: what two cores can train and a wheel can carry.

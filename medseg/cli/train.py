@@ -1,5 +1,6 @@
 """medseg train: from volumes and labels to a model."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,13 @@ from medseg.cli.options import EXISTING, device_option, out_and_options
     "see: medseg plugin list --kind architecture.",
 )
 @click.option("--root", type=EXISTING, help="What the paths in DATA are relative to; DATA's own folder.")
-@click.option("--architecture", default="unets:unet3d", show_default=True, help="A network's name.")
+@click.option(
+    "--from",
+    "start",
+    metavar="MODEL",
+    help="Name or folder of a model whose network and weights to start from; random weights.",
+)
+@click.option("--architecture", help="A network's name.  [default: unets:unet3d]")
 @click.option("--head", help="Name of a head that stands on the network.")
 @click.option("--head-option", "head_options", multiple=True, metavar="NAME=VALUE", help="Of the head.")
 @click.option("--loss", help="A loss's name; the head's own, or dice-ce.")
@@ -62,6 +69,7 @@ def train(
     data: Path,
     outs: tuple[str, ...],
     root: Path | None,
+    start: str | None,
     memory: str | None,
     workers: int,
     devices: int,
@@ -76,6 +84,8 @@ def train(
     DATA is a folder with images and labels, a list of cases (medseg's JSON or CSV, a decathlon list), or an
     nnU-Net dataset. RUN is a model when it is done: medseg segment IMAGE -m RUN -o OUT.
     """
+    # Before torch is loaded: a thread that waits sleeps, and leaves its core to what makes patches.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     out, options = out_and_options(outs)
     from medseg.inference.memory import parse_bytes
     from medseg.predict import choose_device
@@ -87,8 +97,10 @@ def train(
     from medseg.training.reading import read_dataset
     from medseg.training.running import Machine, run_training
     from medseg.training.showing import show_plan, show_report
+    from medseg.training.starting import find_start
 
     registry = default_registry()
+    begun = find_start(start, registry=registry) if start else None
     dataset = with_validation(read_dataset(data, root=root))
     report = check_dataset(dataset)
     show_report(dataset, report)
@@ -96,7 +108,7 @@ def train(
     plan = make_plan(
         dataset,
         report,
-        given=taken_up(out, _given(options, chosen)),
+        given=taken_up(out, _with_start(begun.fields if begun else {}, _given(options, chosen))),
         memory_bytes=parse_bytes(memory) if memory else free_bytes(place),
         on_gpu=place.type == "cuda",
         registry=registry,
@@ -111,6 +123,7 @@ def train(
             plan,
             out,
             machine=machine,
+            start=begun,
             say=lambda line: click.echo(line, err=True),
             registry=registry,
         )
@@ -148,6 +161,16 @@ def _given(options: dict[str, str], chosen: dict[str, Any]) -> dict[str, Any]:
     if chosen["no_mirror"]:
         given["mirror"] = False
     return given | ({"options": options} if options else {})
+
+
+def _with_start(fields: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """What follows from the model to start from, under what the user decides; options one by one."""
+    options: dict[str, Any] = {
+        name: {**fields[name], **given.get(name, {})}
+        for name in ("options", "head_options")
+        if name in fields
+    }
+    return {**fields, **given, **options}
 
 
 def _triple(text: str, kind: Any, flag: str) -> tuple[Any, Any, Any]:

@@ -38,6 +38,7 @@ class Plan:
         mirror: patches are mirrored along the first axis half the time.
         synthetic: share of the patches that are painted, of cases that have an image as well.
         seed: of weights and samples.
+        start: sha256 of the weights that it starts from; empty for random ones.
         precision: ``32``, ``bf16-mixed`` or ``16-mixed``.
 
     Raises:
@@ -68,6 +69,7 @@ class Plan:
     mirror: bool = True
     synthetic: float = 0.5
     seed: int = 0
+    start: str = ""
     precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
 
     def __post_init__(self) -> None:

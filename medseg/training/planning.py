@@ -27,6 +27,7 @@ from medseg.registry import Registry
 from medseg.segmenter import Segmenter, build
 from medseg.training.checking import CaseFacts, Report
 from medseg.training.dataset import Dataset
+from medseg.training.layout import lay_channels_last
 from medseg.training.losses import make_loss
 from medseg.training.plan import Plan
 
@@ -35,7 +36,8 @@ CPU_WIDTH, CPU_PATCH, GPU_PATCH = 8, 96, 160
 THICK = 3.0  # an axis whose spacing is this many times the finest is thick
 SMALLEST = 4  # voxels that the coarsest level keeps along each axis
 _PROGRAM = 450_000_000  # bytes of Python, torch, MONAI and Lightning themselves
-_TRIAL = 32  # voxels along each axis of the patch that is timed
+_TRIAL = 64  # voxels along each axis of the patch that is timed; what does not grow with it must be little
+_SMALL = 32  # and of one that is only looked at
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +130,9 @@ def forecast(plan: Plan, dataset: Dataset, *, device: torch.device, registry: Re
     divisor = cast(Architecture, registry.find("architecture", plan.architecture).component).divisor
     memory = step_bytes(network, plan, len(dataset.channels), divisor=divisor)
     try:
-        sizes = _small(plan.patch, divisor)
+        sizes = _small(plan.patch, divisor, _TRIAL)
+        if device.type == "cpu":
+            lay_channels_last(network)
         seconds = _trial_seconds(network.to(device), plan, dataset, sizes=sizes, registry=registry)
     except (MedsegError, RuntimeError, ValueError):  # the network or its loss refuses a patch so small
         seconds = math.nan
@@ -172,7 +176,7 @@ def step_bytes(network: Segmenter, plan: Plan, channels: int, *, divisor: int = 
     try:
         sizes = _kept(copy.deepcopy(network).to("meta"), torch.empty(shape, device="meta"), plan)
     except (RuntimeError, NotImplementedError):
-        small = _small(plan.patch, divisor)
+        small = _small(plan.patch, divisor, _SMALL)
         larger = math.prod(plan.patch) / math.prod(small)
         sizes = [n * larger for n in _kept(network, torch.rand((*shape[:2], *small)), plan)]
     except ValueError as error:  # torch's norms, where one voxel is left
@@ -199,9 +203,9 @@ def _kept(network: Segmenter, image: Tensor, plan: Plan) -> list[float]:
     return list({storage._cdata: float(storage.nbytes()) for storage in storages}.values())  # _cdata: which
 
 
-def _small(patch: Sequence[int], divisor: int) -> tuple[int, ...]:
+def _small(patch: Sequence[int], divisor: int, size: int) -> tuple[int, ...]:
     """A patch for a trial: two voxels are left on the coarsest level, where one has no deviation."""
-    return tuple(min(n, max(_TRIAL, 2 * divisor)) for n in patch)
+    return tuple(min(n, max(size, 2 * divisor)) for n in patch)
 
 
 def free_bytes(device: torch.device) -> int:

@@ -23,6 +23,7 @@ from medseg.options import check_options
 from medseg.preparation import Preparation, StepCall
 from medseg.registry import Registry
 from medseg.training.checking import CaseFacts
+from medseg.training.continuing import continue_beyond
 from medseg.training.dataset import Case, Dataset
 from medseg.training.synthesis import Regions
 from medseg.volume import Volume
@@ -91,26 +92,38 @@ def prepare_image(
     )
 
 
-def prepare_regions(case: Case, facts: CaseFacts, dataset: Dataset, folder: Path) -> Regions:
+def prepare_regions(
+    case: Case, facts: CaseFacts, dataset: Dataset, folder: Path, *, beyond_mm: float = 0
+) -> Regions:
     """A case's label map for the generator, written once and mapped into memory.
+
+    Args:
+        case: its files.
+        facts: from the check.
+        dataset: what its values mean.
+        folder: where prepared cases are kept.
+        beyond_mm: how far what its borders cut is continued.
 
     Raises:
         VolumeError: it has more labels than the generator paints.
     """
-    path = folder / f"{case.name}-{_key([facts.labels_sha256, FINE_MM])}.regions.npy"
+    table = _table(dataset)
+    path = folder / f"{case.name}-{_key([facts.labels_sha256, FINE_MM, beyond_mm, table])}.regions.npy"
     if not path.exists():
         labels = reorient(load(case.labels, kind="labels"), "RAS")[0]
         if labels.array.max() > 255:
             raise VolumeError(
                 f"{case.name}: labels up to {labels.array.max()}; the generator paints 0 to 255"
             )
-        fine = _by_share(labels, (FINE_MM,) * 3)
-        write_together([(path, _saver(fine.array.astype(np.uint8)))])
+        fine = _by_share(labels, (FINE_MM,) * 3).array.astype(np.uint8)
+        classes = table[: int(fine.max()) + 1]
+        fine = continue_beyond(fine, classes, reach_mm=beyond_mm, spacing_mm=FINE_MM)
+        write_together([(path, _saver(fine))])
     array = np.load(path, mmap_mode="r")
     return Regions(
         labels=array,
         spacing_mm=(FINE_MM,) * 3,
-        classes=tuple(dataset.class_of(value) for value in range(int(array.max()) + 1)),
+        classes=tuple(table[: int(array.max()) + 1]),
     )
 
 

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 from medseg.atomic import write_bytes_whole
 from medseg.errors import ContractError, OptionError
 from medseg.registry import Registry, default_registry
+from medseg.training.allocator import keep_freed_blocks
 from medseg.training.checking import Report
 from medseg.training.checkpoints import LAST, WholeCheckpoints, steps_done
 from medseg.training.contracts import contract_of, input_of
@@ -31,6 +32,7 @@ from medseg.training.plan import DATA, PLAN, Plan, differences, read_plan
 from medseg.training.planning import network_of
 from medseg.training.prepared import prepare_image, prepare_regions
 from medseg.training.report import History
+from medseg.training.starting import Start, load_start
 from medseg.training.synthesis import Recipe
 from medseg.training.validation import MEAN, Validation
 
@@ -58,6 +60,7 @@ def run_training(
     out: Path,
     *,
     machine: Machine | None = None,
+    start: Start | None = None,
     say: Callable[[str], None] = print,
     registry: Registry | None = None,
 ) -> Path:
@@ -69,6 +72,7 @@ def run_training(
         plan: how.
         out: the run's folder; if it holds a training of the same plan and data, that one goes on.
         machine: where.
+        start: the model whose weights the plan names, unless this training has begun.
         say: is given a line of text for each epoch.
         registry: where to look names up; what is installed, if None.
 
@@ -77,7 +81,9 @@ def run_training(
 
     Raises:
         ContractError: the data must not be trained on as they are; the findings say why.
-        OptionError: the folder holds a training of another plan or of other data.
+        OptionError: the folder holds a training of another plan or of other data, or the plan starts from
+            other weights than those of ``start``.
+        WeightsError: these do not fit the network.
     """
     registry, machine = registry or default_registry(), machine or Machine()
     if report.fatal:
@@ -88,8 +94,12 @@ def run_training(
     scored = [case for case in dataset.of("val") if case.images]
     validation = Validation(scored, dataset, model, registry, out / "pictures") if scored else None
     network = network_of(plan, dataset, registry)
+    last = out / "checkpoints" / LAST
+    if not last.exists() and load_start(network, start, plan, classes=len(dataset.labels)):
+        say("other classes than those of the model it starts from: what scores them starts anew")
     if machine.device == "cpu" or not torch.cuda.is_available():
         lay_channels_last(network)
+        keep_freed_blocks()
     learner = Learner(network, make_loss(plan.loss, plan.loss_options, registry), plan, validation)
     recipe = dataset.recipe or Recipe()
     recipe = replace(recipe, deformation=replace(recipe.deformation, mirror=plan.mirror))
@@ -100,7 +110,6 @@ def run_training(
         trainer = _trainer(plan, out, machine, validation, [history, keep])
         world = machine.devices * machine.nodes
         sampler = EpochSampler(plan, rank=trainer.global_rank, world=world)
-        last = out / "checkpoints" / LAST
         # Lightning tells a sampler its epoch too late for what worker processes fetch ahead.
         sampler.set_epoch(steps_done(last) // plan.epoch_steps)
         numbers: Any = list(range(len(scored)))
@@ -142,7 +151,11 @@ def _sources(dataset: Dataset, report: Report, plan: Plan, folder: Path, registr
             pictured=prepare_image(case, facts[case.name], dataset, folder, wanted=wanted, registry=registry)
             if case.images and plan.synthetic < 1
             else None,
-            regions=prepare_regions(case, facts[case.name], dataset, folder) if dataset.recipe else None,
+            regions=prepare_regions(
+                case, facts[case.name], dataset, folder, beyond_mm=dataset.recipe.beyond_mm
+            )
+            if dataset.recipe
+            else None,
         )
         for case in dataset.of("train")
     ]

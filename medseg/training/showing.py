@@ -32,6 +32,7 @@ def show_plan(plan: Plan, expected: Forecast) -> None:
     """The plan in a few lines, with the memory and the time that it will take."""
     options = "".join(f", {name}={value}" for name, value in plan.options.items())
     head = f" with the head {plan.head}" if plan.head else ""
+    start = f" from the weights {plan.start[:12]}..." if plan.start else ""
     hours = expected.hours(plan)
     time = (
         "unknown"
@@ -41,7 +42,8 @@ def show_plan(plan: Plan, expected: Forecast) -> None:
         else f"about {hours * 60:.0f} min"
     )
     click.echo(
-        f"network  {plan.architecture}{options}{head}: {expected.parameters:,} parameters; loss {plan.loss}\n"
+        f"network  {plan.architecture}{options}{head}: {expected.parameters:,} parameters{start}; "
+        f"loss {plan.loss}\n"
         f"grid     {_times(plan.spacing_mm)} mm; patches of {_times(plan.patch)} voxels, "
         f"{plan.batch} in a step\n"
         f"steps    {plan.steps} ({plan.epochs} checkpoints), learning rate {plan.learning_rate:g} "

@@ -35,6 +35,8 @@ class Recipe:
         contrast_share: share of the images whose means come from ``contrasts``.
         stripped_share: share of the images in which regions that are not learnt are left out, as after
             skull stripping.
+        beyond_mm: how far regions that are not learnt go on where a label map's border cuts them, as a neck
+            does below a head.
         texture: standard deviation within a region.
         blur_voxels: standard deviation of the blur.
         thick_share: share of the images with low resolution or thick slices.
@@ -49,6 +51,7 @@ class Recipe:
     contrasts: Mapping[int, tuple[float, float]] = field(default_factory=dict)
     contrast_share: float = 0.5
     stripped_share: float = 0.1
+    beyond_mm: float = 0.0
     texture: float = 0.1
     blur_voxels: float = 0.6
     thick_share: float = 0.3

@@ -1,0 +1,98 @@
+"""Start from a model that is there, instead of from random weights."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from medseg.catalogue import find_model, model_options
+from medseg.errors import OptionError
+from medseg.model import Model
+from medseg.plugin import Slices
+from medseg.registry import Registry
+from medseg.segmenter import Segmenter
+from medseg.training.plan import Plan
+from medseg.weights import load_weights, locate, read_weights, sha256_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """A model to start from.
+
+    Args:
+        name: as the user calls it.
+        weights: its file of weights.
+        classes: that it tells apart, background included.
+        fields: of ``Plan`` that follow from it, unless the user decides otherwise.
+    """
+
+    name: str
+    weights: Path
+    classes: int
+    fields: dict[str, Any]
+
+
+def find_start(name: str, *, registry: Registry) -> Start:
+    """A model by its name or folder, as what a training starts from.
+
+    Raises:
+        UnknownNameError, ContractError, WeightsError: there is no such model, or it is not whole.
+        OptionError: it is no network as ``medseg train`` makes them.
+    """
+    found = find_model(name, registry=registry)
+    model = found.component
+    if not isinstance(model, Model) or model.parts or model.regions or isinstance(model.input.patch, Slices):
+        raise OptionError(
+            f"--from {name}: a training can start from one network that sees volumes and tells classes "
+            "apart; this is a method, or made of several models, or scores regions or slices"
+        )
+    options = {option: value.default for option, value in model_options(name, registry=registry).items()}
+    fields: dict[str, Any] = {
+        "architecture": registry.find("architecture", model.architecture, within=found.plugin).full_name,
+        "options": {option: value for option, value in options.items() if value is not None},
+        "start": model.weights.sha256,
+    }
+    if model.head:
+        fields["head"] = registry.find("head", model.head, within=found.plugin).full_name
+        fields["head_options"] = dict(model.head_options)
+    return Start(name=name, weights=locate(model.weights), classes=len(model.labels), fields=fields)
+
+
+def load_start(network: Segmenter, start: Start | None, plan: Plan, *, classes: int) -> list[str]:
+    """Put a model's weights into a network; what scores the classes starts anew if there are others.
+
+    Args:
+        network: of the plan.
+        start: the model; None only if the plan starts from random weights.
+        plan: says which weights are wanted.
+        classes: that the network tells apart.
+
+    Returns:
+        The names of the tensors that start anew.
+
+    Raises:
+        OptionError: the plan starts from other weights than these.
+        WeightsError: they do not fit the network.
+    """
+    if not plan.start:
+        return []
+    if start is None or sha256_of(start.weights) != plan.start:
+        got = "no model was given" if start is None else f"{start.name} is another one"
+        raise OptionError(
+            f"this training starts from the weights with sha256 {plan.start[:12]}..., and {got}; "
+            "give --from as before, or choose another folder"
+        )
+    weighted: nn.Module = network if plan.head else network.backbone
+    anew: list[str] = []
+    if classes != start.classes:
+        wanted = weighted.state_dict()
+        anew = [
+            name
+            for name, tensor in read_weights(start.weights).items()
+            if name in wanted
+            and tensor.shape[:1] == (start.classes,)
+            and wanted[name].shape == (classes, *tensor.shape[1:])
+        ]
+    load_weights(weighted, start.weights, reshaped=anew)
+    return anew
