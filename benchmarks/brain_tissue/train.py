@@ -1,7 +1,8 @@
 """Train one of the brain-tissue models that medseg ships, as it was trained.
 
-    python benchmarks/brain_tissue/train.py unet3d --data DATA -o RUNS
-    python benchmarks/brain_tissue/train.py unet3d --data DATA -o RUNS --steps 300 --patch 80
+    python benchmarks/brain_tissue/train.py unet --data DATA -o RUNS
+    python benchmarks/brain_tissue/train.py unet-t1 --data DATA -o RUNS          goes on from RUNS/unet
+    python benchmarks/brain_tissue/train.py unet --data DATA -o RUNS --steps 300 --patch 80
 
 DATA holds ``volumes/`` and ``labels/`` with the files that heads.json names. The run is RUNS/NAME, with the
 plan, the log (train.log), curves and history in it; started again after a kill it goes on. What is not set
@@ -9,56 +10,62 @@ here follows from the data and is in the run's plan.json. All seeds are the plan
 """
 
 import argparse
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
 
-# Grid, patch and optimiser are the same for all, so that the leaderboard compares networks.
+# Optimiser and shares are the same for all.
 SHARED = (
-    *(
-        "--spacing",
-        "1.5",
-        "--patch",
-        "96",
-        "--batch",
-        "1",
-        "--epoch-steps",
-        "25",
-        "--foreground",
-        "0.5",
-        "--synthetic",
-        "0.4",
-    ),
+    *("--batch", "1", "--epoch-steps", "25", "--foreground", "0.5", "--synthetic", "0.4"),
     *("--learning-rate", "0.002", "--schedule", "poly", "--ema", "0.99", "--seed", "0"),
 )
-# Widths that leave each at some 0.5 to 4 million parameters: what two cores can train and a wheel can carry.
+# Half an hour on two cores; and, for networks that cost more a voxel, a coarser grid and a few minutes.
+LARGE = ("--spacing", "1.5", "--patch", "96", "--steps", "1000")
+SMALL = ("--spacing", "2", "--patch", "64", "--steps", "400")
 NETWORKS = {
-    "unet": ("--architecture", "unets:unet", "-o", "width=8", "-o", "dropout=0"),
-    "unet3d": ("--architecture", "unets:unet3d", "-o", "width=8"),
-    "vnet": ("--architecture", "vnet:vnet", "-o", "width=4"),
-    "attention-unet": ("--architecture", "unets:attention-unet", "-o", "width=8"),
-    "unetpp": ("--architecture", "unets:unetpp", "-o", "width=8"),
-    "linknet": ("--architecture", "linknet:linknet", "-o", "width=16"),
-    "unet3d-tdac": ("--architecture", "unets:unet3d", "-o", "width=8", "--head", "contours:tdac"),
+    "unet": (*LARGE, "--architecture", "unets:unet", "-o", "width=8", "-o", "dropout=0"),
+    "unet3d": (*SMALL, "--architecture", "unets:unet3d", "-o", "width=4"),
+    "vnet": (*SMALL, "--architecture", "vnet:vnet", "-o", "width=4"),
+    "attention-unet": (*SMALL, "--architecture", "unets:attention-unet", "-o", "width=8"),
+    "unetpp": (*SMALL, "--architecture", "unets:unetpp", "-o", "width=4"),
+    "linknet": (*SMALL, "--architecture", "linknet:linknet", "-o", "width=16"),
+    "unet3d-tdac": (*SMALL, "--architecture", "unets:unet3d", "-o", "width=4", "--head", "contours:tdac"),
+}
+# From the weights of another: a finer grid, mostly the contrast of T1, and more of the real images.
+FURTHER = {
+    "unet-t1": (
+        "unet",
+        ("--spacing", "1.25", "--patch", "96", "--steps", "600", "--synthetic", "0.25", "--ema", "0.98"),
+        ("--learning-rate", "0.001", "--seed", "1"),
+        {"contrast_share": 0.9, "thick_share": 0.2},
+    ),
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("network", choices=NETWORKS)
+    parser.add_argument("network", choices=[*NETWORKS, *FURTHER])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("-o", "--out", type=Path, required=True)
-    parser.add_argument("--steps", default="1000")
     parser.add_argument("--device", default="auto")
     given, more = parser.parse_known_args()  # further options are those of medseg train
     run = given.out / given.network
     run.mkdir(parents=True, exist_ok=True)
+    heads = json.loads((HERE / "heads.json").read_text(encoding="utf-8"))
+    if given.network in FURTHER:
+        before, size, course, synthesis = FURTHER[given.network]
+        settings = (*size, *course, "--from", str(given.out / before))
+        heads["synthesis"] |= synthesis
+    else:
+        settings = NETWORKS[given.network]
+    (run / "heads.json").write_text(json.dumps(heads, indent=1), encoding="utf-8")
     command = [
-        *(str(Path(sys.executable).with_name("medseg")), "train", str(HERE / "heads.json")),
-        *("--root", str(given.data), "-o", str(run), "--device", given.device, "--steps", given.steps),
-        *(*SHARED, *NETWORKS[given.network], *more),
+        *(str(Path(sys.executable).with_name("medseg")), "train", str(run / "heads.json")),
+        *("--root", str(given.data), "-o", str(run), "--device", given.device),
+        *(*SHARED, *settings, *more),
     ]
     with (run / "train.log").open("a") as log:
         log.write(" ".join(("medseg train heads.json --root DATA", *command[5:])) + "\n")
