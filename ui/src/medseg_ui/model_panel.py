@@ -19,6 +19,11 @@ from medseg_ui.visit import Visit
 _FITS, _DOUBTFUL, _REFUSED = range(3)
 
 
+def _shown(name: str) -> str:
+    """A model's name without its plugin's."""
+    return name.partition(":")[2]
+
+
 @st.fragment
 def choose_model(visit: Visit, case: Case) -> None:
     """The choice, the card, the options, and the button that runs it.
@@ -30,7 +35,7 @@ def choose_model(visit: Visit, case: Case) -> None:
         st.info("No model is installed. Models come as plugins, for example: pip install medseg-linknet")
         return
     problems: Mapping[str, list[dict[str, str]]] = (case.facts or {}).get("problems", {})
-    ordered = sorted(models, key=lambda name: (_worst(problems.get(name, [])), name))
+    ordered = sorted(models, key=lambda name: (_worst(problems.get(name, [])), _shown(name)))
     fitting = [name for name in ordered if _worst(problems.get(name, [])) < _REFUSED]
     everything = (
         st.toggle(f"Also the {len(ordered) - len(fitting)} that do not fit")
@@ -41,7 +46,7 @@ def choose_model(visit: Visit, case: Case) -> None:
     if not offered:
         st.info("No installed model takes this image.")
         return
-    name = st.selectbox("Model", offered, format_func=lambda n: n.partition(":")[2])
+    name = st.selectbox("Model", offered, format_func=_shown)
     model = models[name]
     st.caption(escape(model.summary))
     further = _choose_channels(visit, case, model)

@@ -67,7 +67,9 @@ def _run(here: Visit, cases: list[Case]) -> None:
         return
     choice, button = st.columns([3, 1], vertical_alignment="bottom")
     name = choice.selectbox(
-        "Model", list(models), format_func=lambda n: f"{n.partition(':')[2]} · {models[n].summary}"
+        "Model",
+        sorted(models, key=lambda n: n.partition(":")[2]),
+        format_func=lambda n: f"{n.partition(':')[2]} · {models[n].summary}",
     )
     taken = {
         job.task["volume"]

@@ -1,0 +1,1 @@
+"""The models of medseg-brain-tissue."""

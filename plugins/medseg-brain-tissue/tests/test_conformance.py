@@ -1,0 +1,3 @@
+from medseg.testing import conformance
+
+test_conformance = conformance("brain-tissue")
