@@ -100,7 +100,7 @@ def _some(names: Iterable[str]) -> str:
 def _print_table(headings: list[str], rows: Sequence[tuple[str, ...]]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", no_wrap=heading == "model")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))  # Text: names are never taken for markup
     Console().print(table)

@@ -71,7 +71,7 @@ def test_the_pytest_plugin_imports_nothing_heavy():
 def test_an_unknown_plugin_is_named_and_the_installed_ones_are_listed():
     done = CliRunner().invoke(main, ["plugin", "check", "nothing"])
     assert done.exit_code == 2
-    assert "no plugin 'nothing' is installed. Installed: builtin" in done.output
+    assert "no plugin 'nothing' is installed. Installed: brain-tissue, builtin" in done.output
 
 
 EXPECTATIONS = """

@@ -2,6 +2,7 @@
 
 import io
 import random
+import sys
 
 import pytest
 from medseg_dicom import scan as scan_module
@@ -103,6 +104,16 @@ def test_no_damage_makes_the_two_ways_differ(make_series):
     assert quick > 1000  # most of the damage is in values, which are not looked at here
 
 
+@pytest.fixture
+def usual_recursion():
+    """Python's own limit, which libraries of other tests raise in the same process."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(1000)
+    yield
+    sys.setrecursionlimit(limit)
+
+
+@pytest.mark.usefixtures("usual_recursion")
 @pytest.mark.parametrize("depth", [10, 200, 5000])
 def test_sequences_of_any_depth_are_read_or_refused(make_series, read_world, depth):
     folder = make_series()
