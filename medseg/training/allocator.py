@@ -11,7 +11,7 @@ def keep_freed_blocks() -> bool:
     """Have freed blocks stay with the process: each step asks for the same ones again.
 
     glibc gives large blocks back to the system at once, and the system clears every page that it hands out
-    anew: a tenth of a training's time on two cores. The process keeps the size of its peak.
+    anew, at every step. The process keeps the size of its peak.
 
     Returns:
         Whether the C library took it; others than glibc know nothing of this.
