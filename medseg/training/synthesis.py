@@ -4,9 +4,9 @@ After B. Billot, D. N. Greve, O. Puonti, A. Thielscher, K. Van Leemput, B. Fisch
 J. E. Iglesias: SynthSeg: segmentation of brain MRI scans of any contrast and resolution without
 retraining. Medical Image Analysis 86, 2023, doi:10.1016/j.media.2023.102789.
 
-Order of work: each region of the label map gets a mean and a texture; the painted map, on its own fine
-grid, is then deformed and resampled in one interpolation, so that voxels on borders hold mixtures as in
-a scanner; thick slices, blur, bias field, gamma and noise follow.
+Order of work: each region of the label map gets a mean; the painted map, on its own fine grid, is then
+deformed and resampled in one interpolation, so that voxels on borders hold mixtures as in a scanner; each
+region's texture, thick slices, blur, bias field, gamma and noise follow on the grid of the patch.
 """
 
 import math
@@ -22,6 +22,8 @@ from torch import Tensor
 from medseg.training.deformation import Deformation, draw_deformation, in_voxels, sample_at, smooth_field
 
 Floats = NDArray[np.float32]
+
+_SLOW_MM = 12.0  # between points of the slow part of a texture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,10 +105,11 @@ def synthesise(
     voxels = in_voxels(drawn.offsets_mm, centre, regions.spacing_mm)
     box, voxels = surroundings(regions.labels.shape, voxels)
     source = np.array(regions.labels[box])
-    painted, background = _paint(source, regions.classes, recipe, rng)
+    means, textures = _draw_tissues(regions.classes, recipe, rng)
     # Outside the map is background: 0 for grid_sample.
-    image = sample_at(torch.from_numpy(painted - background), voxels, nearest=False) + float(background)
+    image = sample_at(torch.from_numpy((means - means[0])[source]), voxels, nearest=False) + float(means[0])
     found = sample_at(torch.from_numpy(source).float(), voxels, nearest=True).long()
+    image += torch.from_numpy(textures)[found] * _texture(shape, spacing_mm, rng)
     table = np.arange(len(regions.classes))
     for a, b in recipe.swaps if drawn.mirrored else ():
         table[[a, b]] = b, a
@@ -116,18 +119,19 @@ def synthesise(
 
 def surroundings(shape: Sequence[int], voxels: Floats) -> tuple[tuple[slice, slice, slice], Floats]:
     """The box of a volume of this shape that holds all positions (*S, 3), and the positions in that box."""
-    low = np.floor(voxels.min((0, 1, 2))).astype(int)
-    high = np.ceil(voxels.max((0, 1, 2))).astype(int) + 1
+    along = [voxels[..., axis] for axis in range(3)]  # much faster than one reduction over three axes
+    low = np.floor([positions.min() for positions in along]).astype(int)
+    high = np.ceil([positions.max() for positions in along]).astype(int) + 1
     low = np.clip(low, 0, np.maximum(np.array(shape) - 2, 0))
     high = np.clip(high, np.minimum(low + 2, shape), shape)
     i, j, k = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
     return (i, j, k), voxels - low.astype(np.float32)
 
 
-def _paint(
-    source: NDArray[np.uint8], classes: Sequence[int], recipe: Recipe, rng: np.random.Generator
-) -> tuple[Floats, np.float32]:
-    """Give each region a mean and a texture; the image and the background's mean."""
+def _draw_tissues(
+    classes: Sequence[int], recipe: Recipe, rng: np.random.Generator
+) -> tuple[Floats, Floats]:
+    """The mean of each region, and how strong its texture is."""
     count = len(classes)
     means = rng.uniform(0, 1, count)
     textures = rng.uniform(0, recipe.texture, count)
@@ -142,13 +146,15 @@ def _paint(
     if rng.random() < recipe.stripped_share:
         left_out = [n for n in range(count) if classes[n] == 0]
         means[left_out], textures[left_out] = means[0], textures[0]
-    # Texture is partly fine grain, partly slow change within a region.
+    return means.astype(np.float32), textures.astype(np.float32)
+
+
+def _texture(shape: Sequence[int], spacing_mm: Sequence[float], rng: np.random.Generator) -> Tensor:
+    """(I, J, K) of variance 1: partly fine grain, partly slow change within a region."""
     grain = rng.uniform(0, 1)
-    noise = rng.standard_normal(source.shape, dtype=np.float32) * np.float32(math.sqrt(grain))
-    nodes = [max(2, round(n / 12)) for n in source.shape]
-    noise += smooth_field(source.shape, nodes, rng) * np.float32(math.sqrt(1 - grain))
-    painted = means.astype(np.float32)[source] + textures.astype(np.float32)[source] * noise
-    return painted, np.float32(means[0])
+    nodes = [max(2, round(n * mm / _SLOW_MM)) for n, mm in zip(shape, spacing_mm, strict=True)]
+    noise = rng.standard_normal(tuple(shape), dtype=np.float32) * np.float32(math.sqrt(grain))
+    return torch.from_numpy(noise + smooth_field(shape, nodes, rng) * np.float32(math.sqrt(1 - grain)))
 
 
 def _acquire(image: Tensor, spacing_mm: Sequence[float], recipe: Recipe, rng: np.random.Generator) -> Tensor:
