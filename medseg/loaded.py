@@ -1,6 +1,7 @@
 """A model that is loaded: the contract becomes preprocessing, labels come back to the input's grid."""
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from medseg import contract
+from medseg.allocator import keep_freed_blocks
 from medseg.builtin.steps import largest_piece
 from medseg.description import to_json
 from medseg.errors import ContractError
@@ -108,7 +110,7 @@ class LoadedModel:
         refused = [str(p) for p in problems if p.severity in fatal]
         if refused:
             raise ContractError(f"model {self.name} cannot use this input. " + ". ".join(refused))
-        with torch.inference_mode(), arithmetic(self._execution):
+        with self._computing():
             labels, maps, answer = self._labels(volumes, run)
         measures = measure(labels, self.description.labels)
         forced = (f"forced: {p}" if p.severity == "force" else str(p) for p in problems)
@@ -155,11 +157,19 @@ class LoadedModel:
             image = [Volume(noise, np.diag([*(wanted.spacing_mm or (1, 1, 1)), 1]))] * len(wanted.channels)
         sources = [image] if isinstance(image, Volume | str | PathLike) else list(image)
         volumes = [s if isinstance(s, Volume) else load(Path(s)) for s in sources]
-        with torch.inference_mode(), arithmetic(self._execution):
+        with self._computing():
             run = Run(progress=None, cancel=CancelToken())
             seen, _ = self._preparation.crop([reorient(v, wanted.orientation)[0] for v in volumes])
             prepared, grid = self._prepare(seen, run)
             return self._engine.compare(prepared, grid, patient=patient)
+
+    @contextlib.contextmanager
+    def _computing(self) -> Iterator[None]:
+        execution = self._execution
+        # Kept blocks raise the peak a little, so where memory was limited, time is what gives way.
+        fast = self._device.type == "cpu" and execution.max_ram is None
+        with torch.inference_mode(), arithmetic(execution), keep_freed_blocks(wanted=fast):
+            yield
 
     def _labels(self, volumes: Sequence[Volume], run: Run) -> tuple[Volume, Maps, Answer]:
         orientation = self.description.input.orientation

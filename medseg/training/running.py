@@ -15,10 +15,10 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping, EMAWeightAverag
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
+from medseg.allocator import keep_freed_blocks
 from medseg.atomic import write_bytes_whole
 from medseg.errors import ContractError, OptionError
 from medseg.registry import Registry, default_registry
-from medseg.training.allocator import keep_freed_blocks
 from medseg.training.checking import Report
 from medseg.training.checkpoints import LAST, WholeCheckpoints, steps_done
 from medseg.training.contracts import contract_of, input_of
@@ -97,16 +97,16 @@ def run_training(
     last = out / "checkpoints" / LAST
     if not last.exists() and load_start(network, start, plan, classes=len(dataset.labels)):
         say("other classes than those of the model it starts from: what scores them starts anew")
-    if machine.device == "cpu" or not torch.cuda.is_available():
+    on_cpu = machine.device == "cpu" or not torch.cuda.is_available()
+    if on_cpu:
         lay_channels_last(network)
-        keep_freed_blocks()
     learner = Learner(network, make_loss(plan.loss, plan.loss_options, registry), plan, validation)
     recipe = dataset.recipe or Recipe()
     recipe = replace(recipe, deformation=replace(recipe.deformation, mirror=plan.mirror))
     patches = Patches(sources, recipe, plan, swaps=mirrored_pairs(dataset.labels))
     history = History(plan, out, say)
     keep = KeepModel(model, out, monitor=MEAN if validation else None)
-    with _quiet():
+    with _quiet(), keep_freed_blocks(wanted=on_cpu):
         trainer = _trainer(plan, out, machine, validation, [history, keep])
         world = machine.devices * machine.nodes
         sampler = EpochSampler(plan, rank=trainer.global_rank, world=world)
