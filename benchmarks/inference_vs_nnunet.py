@@ -4,14 +4,16 @@
     OMP_NUM_THREADS=2 python benchmarks/inference_vs_nnunet.py ../nnunet sample_volumes/HEAD.nii.gz
 
 A model of random weights (features 16 to 256, windows of 96^3, 1.5 mm) is written with nnU-Net's own
-classes, its last layer fitted so that labels are not chance. Each command then runs on one image, on two
-copies of it, and on the one again: "first" is the first of these, which for ``auto`` chooses the backend and
-keeps the compiled network; "further" is what the second copy adds. Memory is the peak of what all processes
-of a command hold together, shared pages counted once (PSS), seen twenty times a second.
+classes, its last layer fitted so that labels are not chance. Each command then runs on a folder with the
+image, on one with two copies of it, on the first again, and medseg on the file itself, which nnU-Net does not
+take. "first" is the first of these, which for ``auto`` chooses the backend and keeps the compiled network;
+"cold" is the last; "further" is what the second copy adds to the folder. Memory is the peak of what all
+processes of a command hold together, shared pages counted once (PSS), seen four times a second.
 ``--cases`` compares the labels alone, over kinds of models: thick slices, transposed axes, CT, two folds.
 """
 
 import argparse
+import contextlib
 import os
 import subprocess
 import sys
@@ -70,32 +72,34 @@ def compare_speed(given: argparse.Namespace, folder: Path) -> None:
     ways = {"nnU-Net": lambda i, o: nnunet(given.peer, model, i, o, folds=1, mirror=False)}
     for name in given.backend or ["eager", "auto"]:
         ways[f"medseg, {name}"] = lambda i, o, name=name: medseg(model, i, o, name, mirror=False)
+    file = next(one.iterdir())
     found: dict[str, list[Run]] = {}
     for turn in range(given.rounds):
         for name, way in ways.items():
-            runs = [measure(way(i, folder / f"{turn} {n} {name}")) for n, i in enumerate((one, two, one))]
-            known = found.setdefault(name, [runs[0], runs[2], runs[1]])
-            found[name] = [known[0], least(known[1], runs[2]), least(known[2], runs[1])]
+            alone = [one] if name == "nnU-Net" else [one, file]
+            runs = [measure(way(i, folder / f"{turn} {n} {name}")) for n, i in enumerate((one, two, *alone))]
             print(name, [f"{run.seconds:.1f} s" for run in runs], flush=True)
+            others = runs[1:]
+            known = found.setdefault(name, runs)
+            found[name] = [known[0], *map(least, known[1:], others)]
     truth = labels_in(folder / "0 0 nnU-Net")[0]
-    peer_alone, peer_further = found["nnU-Net"][1], further(found["nnU-Net"])
+    peer, peer_further = found["nnU-Net"][-1], further(found["nnU-Net"])
     print(f"{os.environ.get('OMP_NUM_THREADS', 'all')} threads, {' x '.join(map(str, truth.shape))} voxels")
     heads = ("first s", "cold s", "ratio", "cpu s", "peak MB", "ratio", "further s", "ratio", "labels equal")
     print(f"{'':22}" + "".join(f"{head:>13}" for head in heads))
     for name, runs in found.items():
-        first, alone, _ = runs
+        cold = runs[-1]
         equal = float((labels_in(folder / f"0 2 {name}")[0] == truth).mean())
-        values = [f"{first.seconds:.1f}", f"{alone.seconds:.1f}", f"{alone.seconds / peer_alone.seconds:.2f}"]
-        values += [f"{alone.processor:.1f}", f"{alone.megabytes:.0f}"]
-        values += [f"{alone.megabytes / peer_alone.megabytes:.2f}", f"{further(runs):.1f}"]
+        values = [f"{runs[0].seconds:.1f}", f"{cold.seconds:.1f}", f"{cold.seconds / peer.seconds:.2f}"]
+        values += [f"{cold.processor:.1f}", f"{cold.megabytes:.0f}"]
+        values += [f"{cold.megabytes / peer.megabytes:.2f}", f"{further(runs):.1f}"]
         values += [f"{further(runs) / peer_further:.2f}", f"{equal:.4%}"]
         print(f"{name:22}" + "".join(f"{value:>13}" for value in values), flush=True)
 
 
 def further(runs: list[Run]) -> float:
-    """Seconds that a second case adds: both cases less the one alone."""
-    _, alone, both = runs
-    return both.seconds - alone.seconds
+    """Seconds that a second case adds to a folder: both cases less the one alone."""
+    return runs[1].seconds - runs[2].seconds
 
 
 def compare_labels(given: argparse.Namespace, folder: Path) -> None:
@@ -129,7 +133,8 @@ def nnunet(peer: Path, model: Path, given: Path, out: Path, *, folds: int, mirro
 
 
 def medseg(model: Path, given: Path, out: Path, backend: str, *, mirror: bool) -> list[str]:
-    command = [Path(sys.executable).parent / "medseg", "segment", given, "-m", model, "-o", out]
+    target = out if given.is_dir() else out / "c0.nii.gz"
+    command = [Path(sys.executable).parent / "medseg", "segment", given, "-m", model, "-o", target]
     return list(map(str, [*command, "--backend", backend, *(["--mirror"] if mirror else [])]))
 
 
@@ -162,15 +167,13 @@ def environment() -> dict[str, str]:
 
 
 def measure(command: list[str]) -> Run:
-    """Run a command to its end in a session of its own."""
+    """Run a command to its end."""
     begin, before = time.perf_counter(), os.times()
-    process = subprocess.Popen(
-        command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
-    )
+    process = subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     peak, done = [0.0], threading.Event()
 
     def watch() -> None:
-        while not done.wait(0.05):
+        while not done.wait(0.25):
             peak[0] = max(peak[0], held_by(process.pid))
 
     watcher = threading.Thread(target=watch)
@@ -185,19 +188,22 @@ def measure(command: list[str]) -> Run:
     return Run(seconds=time.perf_counter() - begin, processor=busy, megabytes=peak[0])
 
 
-def held_by(session: int) -> float:
-    """Megabytes of all processes of a session."""
-    total = 0.0
+def held_by(root: int) -> float:
+    """Megabytes of a process and of all that it started, in whatever sessions these are."""
+    children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            if os.getsid(int(entry.name)) != session:
-                continue
-            text = (entry / "smaps_rollup").read_text()
-        except (OSError, ProcessLookupError):  # it ended meanwhile
-            continue
-        total += next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")) / 1000
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            if entry.name.isdigit():
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                children.setdefault(parent, []).append(int(entry.name))
+    found, total = [root], 0.0
+    for process in found:
+        found += children.get(process, [])
+        with contextlib.suppress(OSError):  # as above
+            text = Path(f"/proc/{process}/smaps_rollup").read_text()
+            total += (
+                next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")) / 1000
+            )
     return total
 
 

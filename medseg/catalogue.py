@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import cast
 
 from medseg.errors import UnknownNameError
+from medseg.importing import find_importer, keep_imported
 from medseg.model_folder import is_model_folder
 from medseg.options import Option, options_of
 from medseg.plugin import Label, Method, Model
@@ -89,8 +90,6 @@ def find_parts(model: Model, plugin: str, *, registry: Registry | None = None) -
 def _at(path: Path, registry: Registry) -> Registered:
     """The model of a folder; that of another tool is imported into the cache first."""
     if not is_model_folder(path):
-        from medseg.importing import find_importer, keep_imported  # it loads torch, which lists do without
-
         importer = find_importer(path, registry=registry)
         if importer:
             return folder_model(keep_imported(path, importer, registry=registry))

@@ -9,9 +9,9 @@ import torch
 from rich.console import Console
 
 import medseg
+from medseg.cache import cache_folder
 from medseg.model_folder import models_folder
 from medseg.registry import Registry, default_registry
-from medseg.weights import cache_folder
 
 _LIBRARIES = ("torch", "numpy", "scipy", "nibabel", "pluggy", "safetensors")
 
@@ -37,7 +37,7 @@ def diagnose(registry: Registry | None = None) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "libraries": {name: importlib.metadata.version(name) for name in _LIBRARIES},
         "cuda": [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())],
-        "weights_folder": str(cache_folder()),
+        "weights_folder": str(cache_folder("weights")),
         "models_folder": str(models_folder()),
         "plugins": registry.versions(),
         "problems": problems,

@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+from medseg.cache import cache_folder
 from medseg.errors import ContractError, OptionError
 from medseg.model_folder import models_folder, write_model, write_parts
 from medseg.options import check_options
 from medseg.plugin import NAME, Imported, Importer, Label, Model, Part
 from medseg.registry import Registered, Registry, default_registry
-from medseg.weights import cache_folder
 
 
 def import_model(
@@ -95,7 +95,7 @@ def keep_imported(source: Path, importer: Registered, *, registry: Registry | No
     for file in [source] if source.is_file() else sorted(p for p in source.rglob("*") if p.is_file()):
         about = file.stat()
         state.update(repr((str(file.resolve()), about.st_size, about.st_mtime_ns)).encode())
-    folder = cache_folder().parent / "imported" / state.hexdigest()[:32]
+    folder = cache_folder("imported") / state.hexdigest()[:32]
     if not (folder / "contract.json").is_file():
         imported = _read(source, _slug(source), {}, registry, importer)
         write_model(folder, imported.model, imported.tensors)

@@ -5,7 +5,6 @@ Only safetensors files are read: nothing that can run code is ever unpickled.
 
 import hashlib
 import importlib.resources
-import os
 import shutil
 import urllib.request
 from collections.abc import Container
@@ -14,12 +13,12 @@ from pathlib import Path
 from ssl import SSLError
 from urllib.error import URLError
 
-import platformdirs
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from medseg.atomic import write_whole
+from medseg.cache import cache_folder
 from medseg.errors import ResourceError, WeightsError
 from medseg.plugin import Weights
 
@@ -41,7 +40,7 @@ def locate(weights: Weights) -> Path:
     elif scheme == "file":
         path = Path(rest).expanduser()
     elif scheme == "https":
-        path = cache_folder() / f"{weights.sha256}.safetensors"
+        path = cache_folder("weights") / f"{weights.sha256}.safetensors"
         if not path.exists():
             _fetch(weights, path)
     else:
@@ -52,12 +51,6 @@ def locate(weights: Weights) -> Path:
         raise WeightsError(f"weights {weights.source}: there is no file {path}")
     _verify(path, weights)
     return path
-
-
-def cache_folder() -> Path:
-    """Where fetched weights are kept; ``MEDSEG_HOME`` moves it."""
-    home = os.environ.get("MEDSEG_HOME")
-    return (Path(home) if home else Path(platformdirs.user_cache_dir("medseg"))) / "weights"
 
 
 def load_weights(module: nn.Module, path: Path, *, reshaped: Container[str] = ()) -> None:

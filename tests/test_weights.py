@@ -14,9 +14,10 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from medseg.cache import cache_folder
 from medseg.errors import ResourceError, WeightsError
 from medseg.plugin import Weights
-from medseg.weights import cache_folder, load_weights, locate, sha256_of
+from medseg.weights import load_weights, locate, sha256_of
 
 URL = "https://weights.example/w.safetensors"
 
@@ -128,7 +129,7 @@ def test_weights_are_fetched_once_and_kept_under_their_hash(file, home, monkeypa
 
 def test_without_medseg_home_they_are_kept_in_the_users_cache(monkeypatch):
     monkeypatch.delenv("MEDSEG_HOME")
-    assert cache_folder().parts[-2:] == ("medseg", "weights")
+    assert cache_folder("weights").parts[-2:] == ("medseg", "weights")
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[:-5], lambda b: b + b"x", lambda b: b[:-1] + b"\xff"])

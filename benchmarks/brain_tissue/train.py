@@ -24,7 +24,10 @@ SHARED = (
 )
 # Half an hour on two cores that multiply bfloat16 (AVX-512 BF16, AMX), where a step takes half as long as in
 # float32; and, for networks that cost more a voxel, a coarser grid and a few minutes.
-LARGE = ("--spacing", "1.5", "--patch", "80", "--steps", "4000", "--ema", "0.995", "--precision", "bf16-mixed")
+LARGE = (
+    *("--spacing", "1.5", "--patch", "80", "--steps", "4000"),
+    *("--ema", "0.995", "--precision", "bf16-mixed"),
+)
 SMALL = ("--spacing", "2", "--patch", "64", "--steps", "400")
 NETWORKS = {
     "unet": (*LARGE, "--architecture", "unets:unet", "-o", "width=8", "-o", "dropout=0"),

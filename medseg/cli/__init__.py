@@ -8,6 +8,7 @@ import click
 
 import medseg
 from medseg.cli.demo import bench, demo
+from medseg.cli.ending import end_with
 from medseg.cli.evaluate import evaluate, leaderboard
 from medseg.cli.importing import import_
 from medseg.cli.package import package
@@ -42,3 +43,8 @@ for command in (
     ui,
 ):
     main.add_command(command)
+
+
+def run() -> None:
+    """What the installed command ``medseg`` calls."""
+    end_with(main)

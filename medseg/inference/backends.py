@@ -5,7 +5,6 @@ is measured, never assumed. The choice is remembered under a key of all of these
 if it gives nearly the same numbers; in a lower precision, if the labels of a window reach a Dice.
 """
 
-import hashlib
 import json
 import platform
 import time
@@ -20,13 +19,13 @@ from torch import Tensor, nn
 
 from medseg.agreement import ENOUGH, Agreement, agreement, labelled
 from medseg.atomic import write_whole
+from medseg.cache import cache_folder, key_of
 from medseg.errors import OptionError
 from medseg.inference.calls import Network
 from medseg.inference.execution import Execution
 from medseg.options import options_of
 from medseg.plugin import Backend
 from medseg.registry import Registered, Registry
-from medseg.weights import cache_folder
 
 REFERENCE = "eager"
 SLOW_TO_BEGIN = ("compile",)  # tried by name only: it takes minutes before the first window
@@ -275,10 +274,10 @@ class Backends:
             "packages": {name: _version_of(name) for name in _PACKAGES},
             "plugins": self._registry.versions(),
         }
-        return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:32]
+        return key_of(known)
 
     def _folder(self) -> Path:
-        folder = cache_folder().parent / "backends"
+        folder = cache_folder("backends")
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 

@@ -1,6 +1,5 @@
 """A network ready to run: in its backend, within its memory, to labels on the grid they are wanted on."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -76,10 +75,17 @@ class Engine:
         self._execution = execution
         self._registry = registry
         self._mirror = self._mirrored_axes() if execution.mirror else ()
+        self._identity = {
+            "weights": description.weights.sha256,
+            "architecture": description.architecture,
+            "options": {key: str(value) for key, value in description.options.items()},
+        }
         plain = execution.backend == "eager" and execution.precision == "float32"
         self._backends = None if plain else self._choose_among(execution)
         self._ready: dict[tuple[float, ...], tuple[Network, Choice]] = {}
-        self._planner = Planner(description, device, execution)
+        head = [description.head, str(description.head_options)]
+        depends = {**self._identity, "head": head, "plugins": registry.versions()}
+        self._planner = Planner(description, device, execution, depends)
 
     def plan(self, shape: tuple[int, ...], grid: Grid, home: Grid, *, maps: bool = False) -> MemoryPlan:
         """The memory of a run, before its image is prepared.
@@ -201,15 +207,10 @@ class Engine:
         return axes
 
     def _choose_among(self, execution: Execution) -> Backends:
-        identity: Mapping[str, Any] = {
-            "weights": self._description.weights.sha256,
-            "architecture": self._description.architecture,
-            "options": {key: str(value) for key, value in self._description.options.items()},
-        }
         return Backends(
             execution,
             device=self._device,
-            identity=identity,
+            identity=self._identity,
             registry=self._registry,
             regions=self._description.regions,
         )

@@ -63,9 +63,10 @@ def arithmetic(execution: Execution) -> Iterator[None]:
     try:
         cudnn.allow_tf32 = False
         if execution.deterministic:
-            torch.use_deterministic_algorithms(mode=True)
+            torch.use_deterministic_algorithms(mode=True)  # imports torch's compiler, for a second
             cudnn.benchmark = False
         yield
     finally:
-        torch.use_deterministic_algorithms(mode=before[0])
+        if execution.deterministic:
+            torch.use_deterministic_algorithms(mode=before[0])
         cudnn.benchmark, cudnn.allow_tf32 = before[1:]

@@ -1,10 +1,13 @@
 """Plans the memory of one model's runs: what its network needs is found out once."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import nn
 
+from medseg.cache import remember_int
 from medseg.inference.execution import Execution
 from medseg.inference.live import live_bytes, resident_bytes
 from medseg.inference.memory import MemoryPlan, Task, fit_memory, fit_vram
@@ -18,9 +21,17 @@ class Planner:
         description: the contract.
         device: where it runs.
         execution: the limits, and what is wanted besides labels.
+        depends: what says which network it is; JSON values.
     """
 
-    def __init__(self, description: Model, device: torch.device, execution: Execution) -> None:
+    def __init__(
+        self,
+        description: Model,
+        device: torch.device,
+        execution: Execution,
+        depends: Mapping[str, Any],
+    ) -> None:
+        self._depends = depends
         self._description, self._device, self._execution = description, device, execution
         self._window_bytes: int | None = None
 
@@ -50,7 +61,10 @@ class Planner:
         if self._window_bytes is None:
             stacked = channels * (2 * patch.neighbours + 1) if isinstance(patch, Slices) else channels
             sizes = patch.shape if isinstance(patch, WholeGrid) else patch.size
-            self._window_bytes = live_bytes(module, (1, stacked, *sizes))
+            window = (1, stacked, *sizes)
+            # Counting takes more than a second in a new process, because torch imports its compiler for it.
+            known = {**self._depends, "window": window, "torch": torch.__version__}
+            self._window_bytes = remember_int("sizes", known, lambda: live_bytes(module, window))
         on_cpu = self._device.type == "cpu"
         task = Task(
             patch=patch,

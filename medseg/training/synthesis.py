@@ -128,9 +128,7 @@ def surroundings(shape: Sequence[int], voxels: Floats) -> tuple[tuple[slice, sli
     return (i, j, k), voxels - low.astype(np.float32)
 
 
-def _draw_tissues(
-    classes: Sequence[int], recipe: Recipe, rng: np.random.Generator
-) -> tuple[Floats, Floats]:
+def _draw_tissues(classes: Sequence[int], recipe: Recipe, rng: np.random.Generator) -> tuple[Floats, Floats]:
     """The mean of each region, and how strong its texture is."""
     count = len(classes)
     means = rng.uniform(0, 1, count)

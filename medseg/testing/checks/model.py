@@ -7,6 +7,7 @@ from typing import cast
 
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
+from medseg.cache import cache_folder
 from medseg.description import from_json, to_json
 from medseg.errors import ContractError, MedsegError, ResourceError, VolumeError
 from medseg.geometry import parse_orientation
@@ -17,7 +18,6 @@ from medseg.probing import probe_dice, run_probe
 from medseg.samples import find_sample
 from medseg.testing.expectation import BrokenPromiseError, CannotRunError, expect
 from medseg.testing.subject import Subject
-from medseg.weights import cache_folder
 
 
 def check_the_card_is_complete(subject: Subject) -> None:
@@ -190,6 +190,6 @@ def _expect_here(subject: Subject) -> None:
     weights = _model(subject).weights
     if (
         weights.source.startswith("https:")
-        and not (cache_folder() / f"{weights.sha256}.safetensors").exists()
+        and not (cache_folder("weights") / f"{weights.sha256}.safetensors").exists()
     ):
         raise CannotRunError(f"the weights have not been fetched yet; use {subject.name} once")
