@@ -143,9 +143,9 @@ def copies(image: Path, folder: Path, count: int) -> Path:
     folder.mkdir()
     voxels = nibabel.load(image)
     for n in range(count):
-        # A voxel differs, so that no tool can take one for another.
+        # A voxel within the head differs, so that no tool takes one for another, and each crops the same.
         array = np.asanyarray(voxels.dataobj).copy()
-        array[0, 0, 0] += n
+        array[tuple(size // 2 for size in array.shape)] += n
         nibabel.save(nibabel.Nifti1Image(array, voxels.affine, voxels.header), folder / f"c{n}_0000.nii.gz")
     return folder
 
