@@ -6,6 +6,7 @@ module's signature for inputs of that shape; torch's number of threads is used.
 
 import contextlib
 import functools
+import importlib
 import io
 import logging
 import sys
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from medseg.agreement import agreement
 from medseg.atomic import write_whole
+from medseg.builtin.openvino_norms import average_in_blocks
 from medseg.builtin.tracing import quiet
 from medseg.errors import ContractError, ResourceError
 
@@ -38,7 +40,7 @@ def openvino(module: nn.Module, example: Tensor, *, saved: str = "") -> Call:
     Raises:
         ResourceError: openvino is not installed.
     """
-    return _call(saved, "f32", lambda: _convert(module, example))
+    return _call(saved, "f32", lambda: _exact(_convert(module, example)))
 
 
 def openvino_float16(module: nn.Module, example: Tensor, *, saved: str = "") -> Call:
@@ -144,6 +146,10 @@ def _convert(module: nn.Module, example: Tensor) -> Any:
     with torch.inference_mode(), quiet():
         traced = torch.jit.trace(module, example, check_trace=False)  # type: ignore[no-untyped-call]  # torch's
         return _import_openvino().convert_model(traced, example_input=example, input=[tuple(example.shape)])
+
+
+def _exact(model: Any) -> Any:
+    return average_in_blocks(model, importlib.import_module("openvino.opset13"))
 
 
 def _call(saved: str, hint: str, make: Callable[[], Any]) -> Call:

@@ -1,5 +1,6 @@
 """Backends are compared on a real window; what disagrees or fails is left out and says why."""
 
+import copy
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -151,6 +152,25 @@ def test_openvino_reads_back_what_it_compiled_and_answers_the_same(net, tmp_path
 
 
 SEVERAL = torch.randn(4, 1, 24, 24, 24, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("sizes", [(96, 96, 96), (512, 512)])
+def test_openvino_keeps_the_digits_of_instance_norms(sizes):
+    torch.manual_seed(0)
+    conv, norm = {2: (nn.Conv2d, nn.InstanceNorm2d), 3: (nn.Conv3d, nn.InstanceNorm3d)}[len(sizes)]
+    stages = [nn.Sequential(conv(c, 16, 3, padding=1), norm(16), nn.LeakyReLU()) for c in (1, 16)]
+    net = nn.Sequential(*stages, conv(16, 2, 1)).eval()
+    image = torch.randn(1, 1, *sizes) + 3
+    with torch.inference_mode():
+        exact = copy.deepcopy(net).double()(image.double())
+        difference = float((openvino(net, image)(image) - exact).abs().max())
+    assert difference < 1e-5  # 2e-4 and 4e-5 by OpenVINO's own sums, 2e-6 by torch's
+
+
+def test_norms_of_few_voxels_or_of_other_axes_stay_openvinos_own():
+    layer = nn.Sequential(nn.InstanceNorm3d(2), nn.LayerNorm(8)).eval()
+    image = torch.randn(1, 2, 8, 8, 8)
+    assert torch.allclose(openvino(layer, image)(image), layer(image), atol=1e-5)
 
 
 def test_a_lower_precision_is_kept_while_its_labels_agree_and_is_checked_again(make, net, monkeypatch):
