@@ -35,10 +35,8 @@ class Preparation:
         """The part of the volumes that the network is to see, and the way back, which fills with 0."""
         if self._wanted.crop == "none":
             return list(volumes), lambda processed: processed
-        boxes = ndimage.find_objects(_nonzero(volumes))
-        if not boxes:
-            raise ContractError("the part of the image that the model is to see is 0 everywhere")
-        start, stop = [part.start for part in boxes[0]], [part.stop for part in boxes[0]]
+        # What voxels enclose, which belongs to the mask, lies within their box as well.
+        start, stop = _box(_somewhere(volumes))
         cropped = [crop(volume, start, stop) for volume in volumes]
         return [volume for volume, _ in cropped], cropped[0][1]
 
@@ -122,10 +120,27 @@ def _changed(
 
 def _nonzero(volumes: Sequence[Volume]) -> NDArray[np.uint8]:
     """1 where some channel is not 0, and in what such voxels enclose by their faces."""
-    mask = volumes[0].array != 0
-    for volume in volumes[1:]:
-        mask |= volume.array != 0
-    padded = np.pad(~mask, 1, constant_values=True)
+    padded = np.pad(~_somewhere(volumes), 1, constant_values=True)
     pieces, _ = ndimage.label(padded)
     outside = pieces == pieces[0, 0, 0]
     return np.asarray(~outside[1:-1, 1:-1, 1:-1], np.uint8)
+
+
+def _somewhere(volumes: Sequence[Volume]) -> NDArray[np.bool_]:
+    """Where some channel is not 0."""
+    mask = volumes[0].array != 0
+    for volume in volumes[1:]:
+        mask |= volume.array != 0
+    return np.asarray(mask)
+
+
+def _box(mask: NDArray[np.bool_]) -> tuple[list[int], list[int]]:
+    """Where the voxels of a mask begin along each axis, and where they end."""
+    start, stop = [], []
+    for axis in range(3):
+        along = np.flatnonzero(mask.any(tuple(other for other in range(3) if other != axis)))
+        if not len(along):
+            raise ContractError("the part of the image that the model is to see is 0 everywhere")
+        start.append(int(along[0]))
+        stop.append(int(along[-1]) + 1)
+    return start, stop
