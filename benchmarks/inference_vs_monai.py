@@ -15,11 +15,13 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from medseg.allocator import keep_freed_blocks
 from medseg.geometry import fit
 from medseg.inference.labels import label_map
 from medseg.inference.network import LogitsOf, central_window, stream_logits
@@ -36,6 +38,9 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=160, help="voxels along each axis of the network's grid")
     parser.add_argument("--home", type=int, default=240, help="voxels along each axis of the input's grid")
     parser.add_argument("--classes", type=int, default=2)
+    parser.add_argument(
+        "--network", default="nnunet:plain-unet", choices=["nnunet:plain-unet", "unets:unet3d"]
+    )
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--backend", default="openvino")
     parser.add_argument("--rounds", type=int, default=2)
@@ -62,7 +67,8 @@ def compare(given: argparse.Namespace) -> None:
             found[way]["labels"] = np.load(Path(folder) / f"{way}.npy")
     peer = found["monai"]
     print(
-        f"{torch.get_num_threads()} threads, U-Net width {given.width}, {given.size}^3 in windows of 96^3, "
+        f"{torch.get_num_threads()} threads, {given.network} width {given.width}, "
+        f"{given.size}^3 in windows of 96^3, "
         f"overlap 0.5, Gaussian; {given.classes} classes to {given.home}^3"
     )
     print(
@@ -80,9 +86,8 @@ def compare(given: argparse.Namespace) -> None:
 
 
 def run(given: argparse.Namespace) -> None:
-    network = build(
-        "unet3d", in_channels=1, out_channels=given.classes, options={"width": given.width}
-    ).eval()
+    options = {"width": given.width} if given.network == "unets:unet3d" else nnunet_like(given.width)
+    network = build(given.network, in_channels=1, out_channels=given.classes, options=options).eval()
     image = torch.from_numpy(np.random.default_rng(0).normal(size=(1, *(given.size,) * 3)).astype(np.float32))
     home = Volume(np.zeros((given.home,) * 3, np.uint8), np.eye(4))
     before = peak_megabytes()
@@ -94,6 +99,19 @@ def run(given: argparse.Namespace) -> None:
     print(json.dumps(found))
 
 
+def nnunet_like(width: int) -> dict[str, Any]:
+    """What nnU-Net plans for one channel and windows of 96^3, its features cut down to this width."""
+    return {
+        "features": [width * 2**level for level in range(5)],
+        "kernels": [[3, 3, 3]] * 5,
+        "strides": [[1, 1, 1], *([[2, 2, 2]] * 4)],
+        "convs": [2] * 5,
+        "decoder_convs": [2] * 4,
+        "norm": "instance",
+        "bias": True,
+    }
+
+
 def by_medseg(
     given: argparse.Namespace, network: nn.Module, image: Tensor, home: Volume
 ) -> tuple[np.ndarray, float, float]:
@@ -103,7 +121,8 @@ def by_medseg(
     call = default_registry().load(item)(module, central_window(image, patch))
     grid = fit(home, image.shape[1:])[0].grid
     begin, busy = time.perf_counter(), time.process_time()
-    labels = label_map(stream_logits(call, image, patch), grid, home.grid, range(given.classes))
+    with keep_freed_blocks():  # as medseg segment does
+        labels = label_map(stream_logits(call, image, patch), grid, home.grid, range(given.classes))
     return labels.array, time.perf_counter() - begin, time.process_time() - busy
 
 
