@@ -35,7 +35,7 @@ NETWORKS = {
     "vnet": (*SMALL, "--architecture", "vnet:vnet", "-o", "width=4"),
     "attention-unet": (*SMALL, "--architecture", "unets:attention-unet", "-o", "width=8"),
     "unetpp": (*SMALL, "--architecture", "unets:unetpp", "-o", "width=4"),
-    "linknet": (*SMALL, "--architecture", "linknet:linknet", "-o", "width=16"),
+    "linknet": (*SMALL, "--architecture", "linknet:linknet", "-o", "width=16", "--batch", "2"),
     "unet3d-tdac": (*SMALL, "--architecture", "unets:unet3d", "-o", "width=4", "--head", "contours:tdac"),
 }
 # From the weights of another: a finer grid, mostly the contrast of T1, and more of the real images.

@@ -18,6 +18,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from medseg.errors import MedsegError, OptionError, ResourceError
 from medseg.model import StepUse
@@ -79,7 +80,8 @@ def make_plan(
         registry: where to look names up.
 
     Raises:
-        OptionError, UnknownNameError: what was given does not exist.
+        OptionError: what was given does not exist, or is one patch a step for a network with batch norm.
+        UnknownNameError: the same of a name.
         ResourceError: even the smallest patch does not fit.
     """
     facts = [fact for fact in report.facts if fact.split == "train"]
@@ -107,10 +109,24 @@ def make_plan(
         )
     divisor = cast(Architecture, found.component).divisor
     if "patch" in values:
-        return Plan(**values)
+        return _with_enough_patches(Plan(**values), dataset, registry)
     plan = Plan(**values, patch=_largest_patch(facts, values["spacing_mm"], divisor, on_gpu=on_gpu))
     deepest = int(known["depth"].default) if "depth" in known and "depth" not in options else None
-    return _fit(plan, dataset, memory_bytes, deepest=deepest, divisor=divisor, registry=registry)
+    plan = _fit(plan, dataset, memory_bytes, deepest=deepest, divisor=divisor, registry=registry)
+    return _with_enough_patches(plan, dataset, registry)
+
+
+def _with_enough_patches(plan: Plan, dataset: Dataset, registry: Registry) -> Plan:
+    """The plan, unless the network learns with the statistics of one patch and predicts with others."""
+    if plan.batch == 1 and any(
+        isinstance(m, _BatchNorm) for m in network_of(plan, dataset, registry).modules()
+    ):
+        raise OptionError(
+            f"{plan.architecture} has batch norm, and a step has 1 patch: it would learn with the statistics "
+            "of that patch and predict with averages that it never learnt with. Give --batch 2 or more, or "
+            "-o norm=instance if the network has that option"
+        )
+    return plan
 
 
 def target_spacing(facts: Sequence[CaseFacts]) -> tuple[float, float, float]:

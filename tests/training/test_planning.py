@@ -53,6 +53,13 @@ def test_what_the_user_decides_stays(data):
     assert made.options["width"] == 4
 
 
+def test_one_patch_a_step_is_refused_where_a_network_has_batch_norm(data):
+    with pytest.raises(OptionError, match=r"has batch norm, and a step has 1 patch.*--batch 2 or more"):
+        plan(data, batch=1, options={"norm": "batch"})
+    for made in (plan(data, batch=2, options={"norm": "batch"}), plan(data, batch=1)):
+        assert made.architecture == "unets:unet3d"
+
+
 def test_less_memory_makes_a_smaller_patch_and_too_little_is_refused(data):
     small = plan(data, memory=4.9e8)
     assert math.prod(small.patch) < math.prod(plan(data).patch)
