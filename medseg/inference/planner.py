@@ -76,6 +76,7 @@ class Planner:
             before=resident_bytes() - held,
             maps=maps,
             on_gpu=not on_cpu,
+            keeps=on_cpu and self._execution.max_ram is None,
         )
         if on_cpu:
             return fit_memory(task, self._execution.max_ram)
