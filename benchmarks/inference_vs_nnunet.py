@@ -9,7 +9,8 @@ image, on one with two copies of it, on the first again, and medseg on the file 
 take. "first" is the first of these, which for ``auto`` chooses the backend and keeps the compiled network;
 "cold" is the last; "further" is what the second copy adds to the folder. Memory is the peak of what all
 processes of a command hold together, shared pages counted once (PSS), seen four times a second.
-``--cases`` compares the labels alone, over kinds of models: thick slices, transposed axes, CT, two folds.
+``--cases`` compares the labels alone, over kinds of models: thick slices, transposed axes, CT, two folds;
+with nnU-Net as it is, and with nnU-Net that adds its windows up in float32, not float16.
 """
 
 import argparse
@@ -109,12 +110,16 @@ def compare_labels(given: argparse.Namespace, folder: Path) -> None:
         case = "plain" if name == "two folds" else name
         model = write_model(given, folder / name, case, options, folds=folds)
         subprocess_run(nnunet(given.peer, model, image, folder / f"{name} peer", folds=folds, mirror=mirror))
-        truth = labels_in(folder / f"{name} peer")[0]
-        for backend in given.backend or ["eager"]:
+        exact = folder / f"{name} peer in float32"
+        exact.mkdir()
+        subprocess_run(in_float32(given.peer, model, next(image.iterdir()), exact / "c0", mirror=mirror))
+        truths = [labels_in(folder / f"{name} peer")[0], labels_in(exact)[0]]
+        print(f"{name:12} nnU-Net, as it is: {(truths[0] == truths[1]).mean():.5%} of nnU-Net in float32")
+        for backend in given.backend or ["eager", "openvino"]:
             out = folder / f"{name} {backend}"
             subprocess_run(medseg(model, image, out, backend, mirror=mirror))
-            equal = float((labels_in(out)[0] == truth).mean())
-            print(f"{name:12} medseg, {backend}: labels equal {equal:.4%}", flush=True)
+            plain, full = ((labels_in(out)[0] == truth).mean() for truth in truths)
+            print(f"{name:12} medseg, {backend}: {plain:.5%} of nnU-Net, {full:.5%} in float32", flush=True)
 
 
 def write_model(
@@ -130,6 +135,11 @@ def nnunet(peer: Path, model: Path, given: Path, out: Path, *, folds: int, mirro
     command = [peer / "bin/nnUNetv2_predict_from_modelfolder", "-device", "cpu", "-i", given, "-o", out]
     command += ["-m", model, "-f", *range(folds), *([] if mirror else ["--disable_tta"])]
     return list(map(str, command))
+
+
+def in_float32(peer: Path, model: Path, image: Path, out: Path, *, mirror: bool) -> list[str]:
+    command = [peer / "bin/python", HERE / "peers/nnunet_in_float32.py", image, model, out]
+    return list(map(str, [*command, *(["--mirror"] if mirror else [])]))
 
 
 def medseg(model: Path, given: Path, out: Path, backend: str, *, mirror: bool) -> list[str]:
