@@ -42,8 +42,8 @@ NETWORKS = {
 FURTHER = {
     "unet-t1": (
         "unet",
-        ("--spacing", "1.25", "--patch", "96", "--steps", "600", "--synthetic", "0.25", "--ema", "0.98"),
-        ("--learning-rate", "0.001", "--seed", "1"),
+        ("--spacing", "1.25", "--patch", "80", "--steps", "2400", "--synthetic", "0.25", "--ema", "0.99"),
+        ("--learning-rate", "0.001", "--seed", "1", "--precision", "bf16-mixed"),
         {"contrast_share": 0.9, "thick_share": 0.2},
     ),
 }
