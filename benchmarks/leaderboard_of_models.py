@@ -73,8 +73,8 @@ model that does not care.
 ## Other contrasts, by eye
 
 `{best}` on two scans unlike what it was trained on: proton density, where grey matter is the brighter of the
-two, with slices 7 mm apart; and T1 after gadolinium with a tumour, 6.5 mm apart. The brain's outline holds but
-for the outermost slices. The tissues do not: in proton density some of the brightest cortex is called
+two, with slices 7 mm apart; and T1 after gadolinium with a tumour, 6.5 mm apart. The brain's outline holds
+but for the outermost slices. The tissues do not: in proton density some of the brightest cortex is called
 white matter, the tumour's bright rim is called white matter too, and no model here knows what a tumour is.
 
 ![Proton density](../pictures/training/tissues-proton-density.jpg)
