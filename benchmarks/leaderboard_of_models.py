@@ -72,10 +72,11 @@ model that does not care.
 
 ## Other contrasts, by eye
 
-`{best}` on two scans unlike what it was trained on: proton density, where grey matter is the brighter of the
-two, with slices 7 mm apart; and T1 after gadolinium with a tumour, 6.5 mm apart. The brain's outline holds
-but for the outermost slices. The tissues do not: in proton density some of the brightest cortex is called
-white matter, the tumour's bright rim is called white matter too, and no model here knows what a tumour is.
+`{best}` on two scans unlike what it was trained on: proton density, where grey
+matter is the brighter of the two, with slices 7 mm apart; and T1 after gadolinium with a tumour, 6.5 mm
+apart. The outline of the brain holds, but for the eyes in proton density and the outermost slices. The tissues
+do not: in proton density much of the cortex is called white matter, after gadolinium most of the white
+matter is called grey, the tumour's bright rim white, and no model here knows what a tumour is.
 
 ![Proton density](../pictures/training/tissues-proton-density.jpg)
 
@@ -138,7 +139,7 @@ def run(given: argparse.Namespace) -> dict[str, float | str | None]:
         "seconds": sum(result.provenance["seconds"].values()),
         "memory": result.provenance["peak_memory_bytes"],
         "parameters": parameters,
-        "operations": operations * windows[-1],
+        "operations": operations * max(windows),
         "ml": float((labels.array > 0).sum()) * labels.voxel_ml,
         **dict.fromkeys(("gm", "wm", "gm_hd95", "wm_hd95", "brain")),
     }
