@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from medseg.agreement import agreement
 from medseg.atomic import write_whole
 from medseg.builtin.openvino_norms import average_in_blocks
+from medseg.builtin.signal_stack import handle_signals_on_own_stack
 from medseg.builtin.tracing import quiet
 from medseg.errors import ContractError, ResourceError
 
@@ -138,6 +139,7 @@ def _core() -> Any:
     """
     core = _import_openvino().Core()
     core.get_property("CPU", "FULL_DEVICE_NAME")  # loads that part now
+    handle_signals_on_own_stack()
     return core
 
 
@@ -171,6 +173,7 @@ def _call(saved: str, hint: str, make: Callable[[], Any]) -> Call:
 
             write_whole(kept, write)
     request = ready.create_infer_request()
+    handle_signals_on_own_stack()
 
     def call(x: Tensor) -> Tensor:
         answer = request.infer([x.contiguous().numpy()], share_inputs=True)
