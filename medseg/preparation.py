@@ -87,6 +87,8 @@ def _own_float32(volume: Volume, source: Volume) -> NDArray[np.float32]:
         isinstance(owner, np.ndarray)
         and array.dtype == np.float32
         and owner.shape == array.shape
+        # With as many voxels along i as along k, a transposed view has its owner's shape.
+        and owner.strides == array.strides
         and owner.flags.c_contiguous
         and owner.flags.writeable
         and not np.may_share_memory(array, source.array)

@@ -82,3 +82,15 @@ def test_stored_axes_stay_as_they_are():
     same, undo = reorient(turned, "stored")
     assert same is turned
     assert undo(same).grid.matches(turned.grid)
+
+
+@pytest.mark.parametrize("shape", [(6, 6, 6), (6, 5, 6)])
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("uses", [(), (("rescale", {}),), (("rescale", {}), ("rescale", {}))])
+@pytest.mark.parametrize("spacing", [None, (1.0, 1.0, 1.0)])
+def test_axes_stay_where_they_are_however_the_voxels_lie_in_memory(shape, order, uses, spacing):
+    """A transposed view of such a shape looks like its owner."""
+    values = np.random.default_rng(0).random(shape).astype(np.float32)
+    volume = Volume(np.array(values, order=order), np.eye(4))
+    image, _ = preparation(steps=uses, spacing_mm=spacing).image([volume])
+    np.testing.assert_array_equal(np.argsort(image.numpy()[0], axis=None), np.argsort(values, axis=None))
