@@ -12,7 +12,7 @@ from medseg.errors import ContractError
 from medseg.geometry import Undo, crop, fit, resample
 from medseg.nnunet_grid import resample_nnunet
 from medseg.plugin import Channel, Input, StepUse, WholeGrid
-from medseg.storage import bands, empty, let_go
+from medseg.storage import bands, copy_tiles, empty, let_go
 from medseg.volume import Grid, Volume
 
 StepCall = Callable[[Volume], tuple[Volume, Undo]]
@@ -53,7 +53,7 @@ class Preparation:
             if image is None:
                 image = torch.from_numpy(empty((len(volumes), *on_grid.shape), np.float32))
             for band in bands(on_grid.array):
-                np.copyto(image[number].numpy()[band], on_grid.array[band], casting="unsafe")
+                copy_tiles(image[number].numpy()[band], on_grid.array[band])
                 let_go(image.numpy())
         assert image is not None  # the contract has at least one channel
         return image, on_grid.grid
@@ -96,7 +96,7 @@ def _own_float32(volume: Volume, source: Volume) -> NDArray[np.float32]:
         return owner
     copy = empty(array.shape, np.float32)
     for band in bands(array):
-        np.copyto(copy[band], array[band], casting="unsafe")
+        copy_tiles(copy[band], array[band])
         let_go(copy)
     return copy
 

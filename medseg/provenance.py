@@ -17,6 +17,7 @@ import torch
 
 import medseg
 from medseg.registry import Registry
+from medseg.storage import contiguous
 from medseg.volume import Volume
 
 _HASHED_VOXELS = 1 << 22  # hashed at once
@@ -55,7 +56,7 @@ def volume_sha256(volume: Volume) -> str:
     digest = hashlib.sha256(f"{kind.str} {volume.shape}".encode())
     step = max(1, _HASHED_VOXELS // volume.array[0].size)
     for start in range(0, volume.shape[0], step):  # never a second copy of the whole
-        digest.update(np.ascontiguousarray(volume.array[start : start + step], dtype=kind).data)
+        digest.update(contiguous(volume.array[start : start + step], kind).data)
     digest.update(np.ascontiguousarray(volume.affine, dtype="<f8").data)
     return digest.hexdigest()
 

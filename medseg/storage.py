@@ -4,6 +4,7 @@ A mapped file has no name once it is open, so that it is gone with the last refe
 It is made in the folder for temporary files, which the variable TMPDIR names.
 """
 
+import itertools
 import mmap
 import os
 import tempfile
@@ -19,6 +20,7 @@ from numpy.typing import DTypeLike, NDArray
 from medseg.errors import ResourceError
 
 _BAND_BYTES = 32_000_000  # of an array that is worked on at once
+_TILE = 16  # values along both sides of a square that is copied at once
 _SMALL = 16_000_000  # bytes: such an array stays in memory anyway
 # By the address of what is mapped: numpy and torch keep no way from a view to its map.
 _maps: WeakValueDictionary[int, mmap.mmap] = WeakValueDictionary()
@@ -52,6 +54,40 @@ def converted(array: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
         let_go(result)
         let_go(array)
     return result
+
+
+def contiguous(array: NDArray[Any], dtype: DTypeLike | None = None) -> NDArray[Any]:
+    """The values in an array whose last axis is the fastest in memory: the array itself, or a copy.
+
+    Args:
+        array: of any number of axes.
+        dtype: of the result; the array's, if None.
+    """
+    kind = array.dtype if dtype is None else np.dtype(dtype)
+    if array.flags.c_contiguous and array.dtype == kind:
+        return array
+    result = empty(array.shape, kind)
+    copy_tiles(result, array)
+    return result
+
+
+def copy_tiles(target: NDArray[Any], source: NDArray[Any]) -> None:
+    """Copy into an array whose last axis is its fastest.
+
+    numpy goes along that axis. Where it is the slowest of the source, as of voxels from a NIfTI file, each
+    value lies in a line of the cache of its own, and where sides are powers of two, these lines have room
+    for a few only: 256 x 256 x 256 bytes take it 0.3 s. In small tiles it is a tenth of that.
+    """
+    strides = np.abs(source.strides)
+    if source.ndim < 2 or strides[-1] < strides.max():
+        np.copyto(target, source, casting="unsafe")
+        return
+    fastest = int(np.argmin(strides))
+    rows, columns = (range(0, source.shape[axis], _TILE) for axis in (fastest, -1))
+    for row, column in itertools.product(rows, columns):
+        tile = [slice(None)] * source.ndim
+        tile[fastest], tile[-1] = slice(row, row + _TILE), slice(column, column + _TILE)
+        np.copyto(target[tuple(tile)], source[tuple(tile)], casting="unsafe")
 
 
 def bands(array: NDArray[Any]) -> Iterator[tuple[slice, ...]]:

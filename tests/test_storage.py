@@ -1,5 +1,6 @@
 """Arrays on the disk: as arrays in memory, and out of memory when they are let go."""
 
+import itertools
 import sys
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from medseg import storage
 from medseg.errors import ResourceError
 from medseg.inference.live import resident_bytes
-from medseg.storage import let_go, mapped_zeros
+from medseg.storage import contiguous, let_go, mapped_zeros
 
 
 def test_a_mapped_array_is_zero_and_keeps_what_is_written():
@@ -44,3 +45,27 @@ def test_letting_an_array_in_memory_go_does_nothing():
 def test_a_disk_without_room_is_an_error_that_says_where():
     with pytest.raises(ResourceError, match=r"temporary file of \d+\.\d GB in .* Set TMPDIR"):
         mapped_zeros((2**61,), np.uint8)
+
+
+@pytest.mark.parametrize("axes", list(itertools.permutations(range(3))))
+@pytest.mark.parametrize("steps", list(itertools.product((1, -1), repeat=3)))
+@pytest.mark.parametrize("kind", [None, "<f4"])
+def test_values_stay_where_they_are_however_they_lie_in_memory(axes, steps, kind):
+    source = np.arange(37 * 20 * 33, dtype=np.int32).reshape(37, 20, 33)
+    array = source[tuple(slice(None, None, step) for step in steps)].transpose(axes)
+    copied = contiguous(array, kind)
+    assert copied.flags.c_contiguous
+    assert copied.dtype == (kind or array.dtype)
+    np.testing.assert_array_equal(copied, array)
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (5,), (1, 1), (1, 7, 1), (0, 3, 2), (3, 17, 2, 5)])
+def test_arrays_of_any_number_of_axes_are_copied(shape):
+    array = np.random.default_rng(0).random(shape[::-1]).T
+    np.testing.assert_array_equal(contiguous(array), array)
+
+
+def test_what_is_contiguous_is_not_copied():
+    array = np.zeros((3, 4))
+    assert contiguous(array) is array
+    assert contiguous(array, np.float64) is array

@@ -15,6 +15,7 @@ from medseg.builtin.nifti_header import read_header
 from medseg.builtin.nifti_placement import qform_affine
 from medseg.builtin.nifti_stream import fill, open_content
 from medseg.errors import OptionError, ResourceError, VolumeError
+from medseg.storage import contiguous
 from medseg.volume import MAX_VOXELS_PER_AXIS, Volume, Voxels, corner_distance_mm, smallest_integer_type
 
 _GZIP = 31  # zlib's wbits for a gzip header, which then holds neither time nor name
@@ -96,7 +97,7 @@ def _slabs(array: Voxels) -> Iterator[memoryview]:
     slice_bytes = array[..., 0].nbytes
     step = max(1, _SLAB_BYTES // slice_bytes)
     for start in range(0, array.shape[2], step):
-        slab = np.ascontiguousarray(array[..., start : start + step].T)
+        slab = contiguous(array[..., start : start + step].T)
         yield slab.reshape(-1).view(np.uint8).data
 
 

@@ -50,10 +50,12 @@ def _written_out(norm: Any, op: Any) -> Any:
         )
         return op.reduce_mean(blocks, axes, keep_dims=True)
 
-    centred = op.subtract(image, mean(image))
-    variance = mean(op.multiply(centred, centred))
+    centre = mean(image)
+    variance = mean(op.squared_difference(image, centre))
     epsilon = op.constant(np.float32(norm.get_attributes()["eps"]))
-    return op.divide(centred, op.sqrt(op.add(variance, epsilon)))
+    scale = op.divide(op.constant(np.float32(1)), op.sqrt(op.add(variance, epsilon)))
+    # As torch has it; image less centre, used twice, would be written to memory and read again.
+    return op.subtract(op.multiply(image, scale), op.multiply(centre, scale))
 
 
 def _largest_divisor(size: int) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 from medseg.errors import VolumeError
 from medseg.formats import load
 from medseg.geometry import reorient
+from medseg.storage import contiguous
 from medseg.training.dataset import Case, Dataset
 from medseg.volume import Volume
 
@@ -170,7 +171,7 @@ def _content(volumes: Sequence[Volume]) -> str:
     digest = hashlib.sha256()
     for volume in volumes:
         digest.update(str(volume.shape).encode())
-        digest.update(np.ascontiguousarray(volume.array, dtype="<f4").data)
+        digest.update(contiguous(volume.array, "<f4").data)
     return digest.hexdigest()
 
 
