@@ -1,7 +1,8 @@
 """A component's options are its factory's keyword-only signature; there is no second schema.
 
 The command line's ``-o width=32``, the viewer's form and a checkpoint's record all read it here.
-Allowed types: int, float, bool, str, ``Literal`` and tuples of those, each with a default.
+Allowed types: int, float, bool, str, ``Literal`` and tuples of those, each with a default. In text the values
+of a tuple stand between commas, and tuples in a tuple between semicolons: ``3,3,3;1,3,3``.
 """
 
 import inspect
@@ -70,7 +71,7 @@ def check_options(factory: Callable[..., Any], given: Mapping[str, Any], *, owne
 
     Args:
         factory: the component's factory.
-        given: values by name; text such as ``"32"`` or ``"1,2,3"`` is converted.
+        given: values by name; text such as ``"32"``, ``"1,2,3"`` or ``"3;1,3,3"`` is converted.
         owner: the component's full name, for messages.
 
     Raises:
@@ -119,12 +120,20 @@ def _type_name(kind: Any) -> str:
     if get_origin(kind) is Literal:
         return "|".join(repr(value) for value in get_args(kind))
     if get_origin(kind) is tuple:
-        return ",".join("..." if item is Ellipsis else _type_name(item) for item in get_args(kind))
+        names = ("..." if item is Ellipsis else _type_name(item) for item in get_args(kind))
+        return _between(kind).join(names)
     return str(getattr(kind, "__name__", kind))
 
 
+def _between(kind: Any) -> str:
+    """What stands between the values of a tuple in text."""
+    return ";" if any(get_origin(item) is tuple for item in get_args(kind)) else ","
+
+
 def _spell(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    if not isinstance(value, tuple):
+        return str(value)
+    return (";" if any(isinstance(item, tuple) for item in value) else ",").join(map(_spell, value))
 
 
 def _convert(kind: Any, value: Any) -> Any:
@@ -134,7 +143,7 @@ def _convert(kind: Any, value: Any) -> Any:
             raise ValueError(value)
         return match[0]
     if get_origin(kind) is tuple:
-        parts = value.split(",") if isinstance(value, str) else list(value)
+        parts = value.split(_between(kind)) if isinstance(value, str) else list(value)
         kinds = [k for k in get_args(kind) if k is not Ellipsis]
         kinds = kinds * len(parts) if Ellipsis in get_args(kind) else kinds
         return tuple(_convert(k, part) for k, part in zip(kinds, parts, strict=True))

@@ -22,6 +22,7 @@ def network(
     kernel: tuple[int, int, int] = (3, 3, 3),
     levels: tuple[int, ...] = (1, 2),
     steps: Literal[1, 2] = 1,
+    sizes: tuple[tuple[int, ...], ...] = ((3,), (1, 3, 3)),
 ):
     return locals()
 
@@ -36,7 +37,9 @@ def checked(**options):
 
 
 def test_the_keyword_only_parameters_are_the_options_but_for_what_the_caller_sets():
-    assert list(options_of(network)) == ["width", "rate", "deep", "act", "norm", "kernel", "levels", "steps"]
+    names = ["width", "rate", "deep", "act", "norm", "kernel", "levels", "steps", "sizes"]
+    assert list(options_of(network)) == names
+    assert str(options_of(network)["sizes"]) == "sizes=3;1,3,3 (int,...;...)"
     assert str(options_of(network)["kernel"]) == "kernel=3,3,3 (int,int,int)"
     assert str(options_of(network)["norm"]) == "norm=batch ('batch'|'instance')"
 
@@ -58,6 +61,9 @@ def test_a_class_is_read_by_its_constructor():
         ("act", "", ""),
         ("norm", "instance", "instance"),
         ("kernel", "1, 3,5", (1, 3, 5)),
+        ("sizes", "1,3,3; 5", ((1, 3, 3), (5,))),
+        ("sizes", "7", ((7,),)),
+        ("sizes", [[3], [1, 2]], ((3,), (1, 2))),
         ("levels", "4", (4,)),
         ("levels", "1,2,3,4", (1, 2, 3, 4)),
         ("steps", "2", 2),
