@@ -1,8 +1,11 @@
-"""medseg's windows against MONAI's sliding_window_inference: the same module, image, threads and run.
+r"""medseg's windows against MONAI's sliding_window_inference: the same module, image, threads and run.
 
     OMP_NUM_THREADS=2 python benchmarks/inference_vs_monai.py --size 160 --backend openvino
+    OMP_NUM_THREADS=2 python benchmarks/inference_vs_monai.py --backend openvino-int8 \
+        --run RUN --image sample_volumes/s1_t1_head_defaced.nii.gz --classes 4
 
-Each way runs in a process of its own, so that its peak of memory is its own, one after the other and
+The weights and the image are random, or those of a run of ``train_nnunet_network.sh`` and the middle of a
+head. Each way runs in a process of its own, so that its peak of memory is its own, one after the other and
 round by round; what counts is the least of the rounds. Seconds of the processor are those of all
 threads: on a machine that others use too they are the better measure.
 """
@@ -19,10 +22,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
+import medseg
 from medseg.allocator import keep_freed_blocks
-from medseg.geometry import fit
+from medseg.geometry import fit, reorient, resample
+from medseg.inference.calibration import windows_of
 from medseg.inference.labels import label_map
 from medseg.inference.network import LogitsOf, central_window, stream_logits
 from medseg.plugin import Windows
@@ -43,6 +50,8 @@ def main() -> None:
     )
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--backend", default="openvino")
+    parser.add_argument("--run", type=Path, help="whose trained weights to take")
+    parser.add_argument("--image", type=Path, help="instead of noise")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--way", help="run one way, for this script itself")
     parser.add_argument("--folder", type=Path)
@@ -73,7 +82,7 @@ def compare(given: argparse.Namespace) -> None:
     )
     print(
         f"{'':24}{'seconds':>9}{'ratio':>7}{'cpu s':>9}{'ratio':>7}{'peak MB':>9}{'ratio':>7}"
-        f"{'labels equal':>14}"
+        f"{'labels equal':>14}{'least Dice':>12}"
     )
     for way, row in found.items():
         equal = float((row["labels"] == peer["labels"]).mean())
@@ -82,13 +91,17 @@ def compare(given: argparse.Namespace) -> None:
             f"{name:24}{row['seconds']:9.2f}{row['seconds'] / peer['seconds']:7.2f}"
             f"{row['processor']:9.2f}{row['processor'] / peer['processor']:7.2f}"
             f"{row['megabytes']:9.0f}{row['megabytes'] / peer['megabytes']:7.2f}{equal:14.5%}"
+            f"{least_dice(row['labels'], peer['labels']):12.5f}"
         )
 
 
 def run(given: argparse.Namespace) -> None:
     options = {"width": given.width} if given.network == "unets:unet3d" else nnunet_like(given.width)
     network = build(given.network, in_channels=1, out_channels=given.classes, options=options).eval()
-    image = torch.from_numpy(np.random.default_rng(0).normal(size=(1, *(given.size,) * 3)).astype(np.float32))
+    if given.run:
+        weights = load_file(given.run / "weights.safetensors")
+        network.backbone.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+    image = torch.from_numpy(image_of(given))
     home = Volume(np.zeros((given.home,) * 3, np.uint8), np.eye(4))
     before = peak_megabytes()
     with torch.inference_mode():
@@ -97,6 +110,24 @@ def run(given: argparse.Namespace) -> None:
     np.save(given.folder / f"{given.way}.npy", labels)
     found = {"seconds": seconds, "processor": processor, "megabytes": peak_megabytes() - before}
     print(json.dumps(found))
+
+
+def image_of(given: argparse.Namespace) -> NDArray[np.float32]:
+    """Noise, or the middle of a head at 1.5 mm, its values from 0 to 1: (1, size, size, size)."""
+    if not given.image:
+        return np.random.default_rng(0).normal(size=(1, *(given.size,) * 3)).astype(np.float32)
+    volume = reorient(resample(medseg.load(given.image), (1.5,) * 3)[0], "RAS")[0]
+    array = np.asarray(volume.array, np.float32)
+    low, high = np.percentile(array, (0.5, 99.5))
+    array = np.clip((array - low) / (high - low), 0, 1)
+    array = np.pad(array, [(max(0, given.size - n + 1) // 2,) * 2 for n in array.shape])
+    return array[None, *(slice((n - given.size) // 2, (n + given.size) // 2) for n in array.shape)]
+
+
+def least_dice(labels: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:
+    """Of the labels, the Dice of the one that agrees least."""
+    pairs = [(labels == value, truth == value) for value in np.unique(truth) if value]
+    return min(2 * float((a & b).sum()) / float(a.sum() + b.sum()) for a, b in pairs)
 
 
 def nnunet_like(width: int) -> dict[str, Any]:
@@ -118,7 +149,10 @@ def by_medseg(
     patch = Windows(size=ROI, overlap=0.5)
     module = LogitsOf(network, (1, 1, 1), patch)
     item = default_registry().find("backend", given.way)
-    call = default_registry().load(item)(module, central_window(image, patch))
+    lower = item.component.precision != "float32"
+    call = default_registry().load(item)(
+        module, windows_of(image, patch) if lower else central_window(image, patch)
+    )
     grid = fit(home, image.shape[1:])[0].grid
     begin, busy = time.perf_counter(), time.process_time()
     with keep_freed_blocks():  # as medseg segment does

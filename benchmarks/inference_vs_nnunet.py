@@ -56,9 +56,10 @@ def main() -> None:
     parser.add_argument("peer", type=Path, help="nnU-Net's environment")
     parser.add_argument("image", type=Path)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--backend", action="append", help="medseg's; eager and auto")
+    parser.add_argument("--backend", action="append", help="medseg's, or int8; eager and auto")
     parser.add_argument("--cases", nargs="*", choices=CASES, help="compare labels over these; all, if none")
     parser.add_argument("--patch", type=int, default=96)
+    parser.add_argument("--weights", type=Path, help="of train_nnunet_network.sh, instead of random ones")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if given.cases is None:
@@ -87,15 +88,22 @@ def compare_speed(given: argparse.Namespace, folder: Path) -> None:
     peer, peer_further = found["nnU-Net"][-1], further(found["nnU-Net"])
     print(f"{os.environ.get('OMP_NUM_THREADS', 'all')} threads, {' x '.join(map(str, truth.shape))} voxels")
     heads = ("first s", "cold s", "ratio", "cpu s", "peak MB", "ratio", "further s", "ratio", "labels equal")
-    print(f"{'':22}" + "".join(f"{head:>13}" for head in heads))
+    print(f"{'':22}" + "".join(f"{head:>13}" for head in (*heads, "least Dice")))
     for name, runs in found.items():
         cold = runs[-1]
-        equal = float((labels_in(folder / f"0 2 {name}")[0] == truth).mean())
+        labels = labels_in(folder / f"0 2 {name}")[0]
         values = [f"{runs[0].seconds:.1f}", f"{cold.seconds:.1f}", f"{cold.seconds / peer.seconds:.2f}"]
         values += [f"{cold.processor:.1f}", f"{cold.megabytes:.0f}"]
         values += [f"{cold.megabytes / peer.megabytes:.2f}", f"{further(runs):.1f}"]
-        values += [f"{further(runs) / peer_further:.2f}", f"{equal:.4%}"]
+        values += [f"{further(runs) / peer_further:.2f}", f"{(labels == truth).mean():.4%}"]
+        values += [f"{least_dice(labels, truth):.5f}"]
         print(f"{name:22}" + "".join(f"{value:>13}" for value in values), flush=True)
+
+
+def least_dice(labels: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:
+    """Of the labels, the Dice of the one that agrees least."""
+    pairs = [(labels == value, truth == value) for value in np.unique(truth) if value]
+    return min(2 * float((a & b).sum()) / float(a.sum() + b.sum()) for a, b in pairs)
 
 
 def further(runs: list[Run]) -> float:
@@ -127,6 +135,7 @@ def write_model(
 ) -> Path:
     command = [given.peer / "bin/python", HERE / "peers/write_nnunet_model.py", given.image, folder]
     command += ["--case", case, "--folds", str(folds), "--patch", str(given.patch), *options]
+    command += ["--weights", given.weights] if given.weights else []
     subprocess_run(list(map(str, command)))
     return folder
 
@@ -145,13 +154,14 @@ def in_float32(peer: Path, model: Path, image: Path, out: Path, *, mirror: bool)
 def medseg(model: Path, given: Path, out: Path, backend: str, *, mirror: bool) -> list[str]:
     target = out if given.is_dir() else out / "c0.nii.gz"
     command = [Path(sys.executable).parent / "medseg", "segment", given, "-m", model, "-o", target]
-    return list(map(str, [*command, "--backend", backend, *(["--mirror"] if mirror else [])]))
+    how = ["--precision", "int8"] if backend == "int8" else ["--backend", backend]
+    return list(map(str, [*command, *how, *(["--mirror"] if mirror else [])]))
 
 
 def copies(image: Path, folder: Path, count: int) -> Path:
     """A folder with an image under names that nnU-Net takes; each a case of its own."""
     folder.mkdir()
-    voxels = nibabel.load(image)
+    voxels = nibabel.as_closest_canonical(nibabel.load(image))  # the axes that trained weights want
     for n in range(count):
         # A voxel within the head differs, so that no tool takes one for another, and each crops the same.
         array = np.asanyarray(voxels.dataobj).copy()

@@ -6,6 +6,10 @@ The weights are nnU-Net's own random ones (He), but for the last layer. With a r
 lie so close together that labels are decided by the last bits of float16, in which nnU-Net blends windows. So
 the last layer is fitted, by least squares on one window of the image, to scores of +4 for a voxel's class and
 -4 for the others, where the classes are ranges of the intensity.
+
+With ``--weights RUN/weights.safetensors`` the weights are those of a network of the same plans that medseg
+has trained (``benchmarks/train_nnunet_network.sh``). It sees axes along right, anterior and superior, and
+nnU-Net turns them round; so the kernels are turned round as well, and images have to lie that way.
 """
 
 import argparse
@@ -18,6 +22,7 @@ import torch
 from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+from safetensors.torch import load_file
 from scipy.ndimage import gaussian_filter
 
 QUANTILES = (0.5, 0.85)  # of the window: background below, then the two labels
@@ -44,10 +49,15 @@ def main() -> None:
     parser.add_argument("--patch", type=int, default=96)
     parser.add_argument("--spacing", type=float, nargs=3, default=[1.5, 1.5, 1.5], help="the plans' order")
     parser.add_argument("--features", type=int, nargs="+", default=[16, 32, 64, 128, 256])
+    parser.add_argument("--weights", type=Path)
     given = parser.parse_args()
     case = CASES[given.case]
     given.folder.mkdir(parents=True)
     plans, dataset = plans_of(case, given), dataset_of(case)
+    trained = load_file(given.weights) if given.weights else None
+    if trained:
+        classes = len(next(t for name, t in trained.items() if "seg_layers" in name))
+        dataset["labels"] = {"background": 0, **{f"class {n}": n for n in range(1, classes)}}
     (given.folder / "plans.json").write_text(json.dumps(plans, indent=1))
     (given.folder / "dataset.json").write_text(json.dumps(dataset, indent=1))
     manager = PlansManager(plans)
@@ -55,7 +65,10 @@ def main() -> None:
     for fold in range(given.folds):
         torch.manual_seed(fold)
         network = network_of(manager, dataset)
-        fit_last_layer(network.eval(), window, regions="regions_class_order" in dataset)
+        if trained:
+            take_weights(network, trained)
+        else:
+            fit_last_layer(network.eval(), window, regions="regions_class_order" in dataset)
         place = given.folder / f"fold_{fold}"
         place.mkdir()
         torch.save(checkpoint_of(network, plans, dataset, fold, case), place / "checkpoint_final.pth")
@@ -180,6 +193,17 @@ def middle_of(image: Path, manager: PlansManager, dataset: dict[str, Any]) -> to
     starts = [(n - size) // 2 for n, size in zip(data.shape[1:], values.patch_size, strict=True)]
     box = tuple(slice(a, a + size) for a, size in zip(starts, values.patch_size, strict=True))
     return torch.from_numpy(np.ascontiguousarray(data[(slice(None), *box)][None]))
+
+
+def take_weights(network: torch.nn.Module, trained: dict[str, torch.Tensor]) -> None:
+    """Load what medseg calls by the same names; coarser scores, of deep supervision, stay as they are."""
+    turned = {
+        name: (t.permute(0, 1, 4, 3, 2) if t.ndim == 5 else t).float().contiguous()
+        for name, t in trained.items()
+    }
+    _, unknown = network.load_state_dict(turned, strict=False)
+    if unknown:
+        raise SystemExit(f"the network of these plans has no {', '.join(unknown)}")
 
 
 @torch.inference_mode()
