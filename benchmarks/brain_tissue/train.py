@@ -2,6 +2,7 @@
 
     python benchmarks/brain_tissue/train.py unet --data DATA -o RUNS
     python benchmarks/brain_tissue/train.py unet-t1 --data DATA -o RUNS          goes on from RUNS/unet
+    python benchmarks/brain_tissue/train.py unet-t1-1mm --data DATA -o RUNS      goes on from RUNS/unet-t1
     python benchmarks/brain_tissue/train.py unet --data DATA -o RUNS --steps 300 --patch 80
 
 DATA holds ``volumes/`` and ``labels/`` with the files that heads.json names. The run is RUNS/NAME, with the
@@ -13,11 +14,13 @@ import argparse
 import json
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 HERE = Path(__file__).parent
 
-# Optimiser and shares are the same for all.
+# Optimiser and shares are the same for all, unless a recipe says otherwise.
 SHARED = (
     *("--batch", "1", "--epoch-steps", "100", "--foreground", "0.5", "--synthetic", "0.4"),
     *("--learning-rate", "0.002", "--schedule", "poly", "--ema", "0.99", "--seed", "0"),
@@ -28,30 +31,69 @@ LARGE = (
     *("--spacing", "1.5", "--patch", "80", "--steps", "4000"),
     *("--ema", "0.995", "--precision", "bf16-mixed"),
 )
-SMALL = ("--spacing", "2", "--patch", "64", "--steps", "400")
-NETWORKS = {
-    "unet": (*LARGE, "--architecture", "unets:unet", "-o", "width=8", "-o", "dropout=0"),
-    "unet3d": (*SMALL, "--architecture", "unets:unet3d", "-o", "width=4"),
-    "vnet": (*SMALL, "--architecture", "vnet:vnet", "-o", "width=4"),
-    "attention-unet": (*SMALL, "--architecture", "unets:attention-unet", "-o", "width=8"),
-    "unetpp": (*SMALL, "--architecture", "unets:unetpp", "-o", "width=4"),
-    "linknet": (*SMALL, "--architecture", "linknet:linknet", "-o", "width=16", "--batch", "2"),
-    "unet3d-tdac": (*SMALL, "--architecture", "unets:unet3d", "-o", "width=4", "--head", "contours:tdac"),
-}
-# From the weights of another: a finer grid, mostly the contrast of T1, and more of the real images.
-FURTHER = {
-    "unet-t1": (
-        "unet",
-        ("--spacing", "1.25", "--patch", "80", "--steps", "2400", "--synthetic", "0.25", "--ema", "0.99"),
-        ("--learning-rate", "0.001", "--seed", "1", "--precision", "bf16-mixed"),
-        {"contrast_share": 0.9, "thick_share": 0.2},
+SMALL = ("--spacing", "2", "--patch", "64", "--steps", "1000", "--precision", "bf16-mixed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a model is trained.
+
+    Args:
+        settings: options of medseg train.
+        start: the recipe whose weights it starts from; ``--from brain-tissue:brain-tissue-NAME`` takes those
+            that ship.
+        synthesis: what is painted otherwise than heads.json says.
+    """
+
+    settings: Sequence[str]
+    start: str | None = None
+    synthesis: Mapping[str, float] = field(default_factory=dict)
+
+
+def small(architecture: str, *more: str) -> Recipe:
+    return Recipe(settings=(*SMALL, "--architecture", architecture, *more))
+
+
+RECIPES = {
+    "unet": Recipe(settings=(*LARGE, "--architecture", "unets:unet", "-o", "width=8", "-o", "dropout=0")),
+    # A finer grid, mostly the contrast of T1, and more of the real images.
+    "unet-t1": Recipe(
+        settings=(
+            *("--spacing", "1.25", "--patch", "80", "--steps", "2400", "--synthetic", "0.25"),
+            *("--ema", "0.99", "--learning-rate", "0.001", "--seed", "1", "--precision", "bf16-mixed"),
+        ),
+        start="unet",
+        synthesis={"contrast_share": 0.9, "thick_share": 0.2},
     ),
+    "unet-t1-1mm": Recipe(
+        settings=(
+            *("--spacing", "1", "--patch", "80", "--steps", "5000", "--synthetic", "0.3"),
+            *("--ema", "0.995", "--learning-rate", "0.001", "--seed", "2", "--precision", "bf16-mixed"),
+            *("--foreground", "0.4"),
+        ),
+        start="unet-t1",
+        synthesis={"contrast_share": 0.9, "thick_share": 0.1},
+    ),
+    # From random weights to T1 in half an hour.
+    "unet-t1-30min": Recipe(
+        settings=(
+            *(*LARGE, "--spacing", "1.25", "--synthetic", "0.3"),
+            *("--architecture", "unets:unet", "-o", "width=8", "-o", "dropout=0"),
+        ),
+        synthesis={"contrast_share": 0.9, "thick_share": 0.2},
+    ),
+    "unet3d": small("unets:unet3d", "-o", "width=4", "-o", "norm=instance"),
+    "vnet": small("vnet:vnet", "-o", "width=4"),
+    "attention-unet": small("unets:attention-unet", "-o", "width=8"),
+    "unetpp": small("unets:unetpp", "-o", "width=4", "--steps", "400"),
+    "linknet": small("linknet:linknet", "-o", "width=16", "--batch", "2"),
+    "unet3d-tdac": small("unets:unet3d", "-o", "width=4", "-o", "norm=instance", "--head", "contours:tdac"),
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("network", choices=[*NETWORKS, *FURTHER])
+    parser.add_argument("network", choices=RECIPES)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--device", default="auto")
@@ -59,17 +101,14 @@ def main() -> None:
     run = given.out / given.network
     run.mkdir(parents=True, exist_ok=True)
     heads = json.loads((HERE / "heads.json").read_text(encoding="utf-8"))
-    if given.network in FURTHER:
-        before, size, course, synthesis = FURTHER[given.network]
-        settings = (*size, *course, "--from", str(given.out / before))
-        heads["synthesis"] |= synthesis
-    else:
-        settings = NETWORKS[given.network]
+    recipe = RECIPES[given.network]
+    heads["synthesis"] |= recipe.synthesis
+    start = ("--from", str(given.out / recipe.start)) if recipe.start else ()
     (run / "heads.json").write_text(json.dumps(heads, indent=1), encoding="utf-8")
     command = [
         *(str(Path(sys.executable).with_name("medseg")), "train", str(run / "heads.json")),
         *("--root", str(given.data), "-o", str(run), "--device", given.device),
-        *(*SHARED, *settings, *more),
+        *(*SHARED, *recipe.settings, *start, *more),
     ]
     with (run / "train.log").open("a") as log:
         log.write(" ".join(("medseg train heads.json --root DATA", *command[5:])) + "\n")
