@@ -202,11 +202,16 @@ def test_labels_come_back_to_an_oblique_anisotropic_grid_exactly(offer, patch):
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 @pytest.mark.parametrize("patch", [Windows(size=(8, 8, 8)), WholeGrid(shape=(9, 16, 11))])
 @pytest.mark.parametrize(
-    ("shape", "spacing"), [((14, 12, 10), (1, 1.2, 0.9)), ((10, 10, 10), (1, 1, 1)), ((9, 12, 9), (1, 1, 1))]
+    ("shape", "affine"),
+    [
+        ((14, 12, 10), turned_to((5, 10, -15), (1, 1.2, 0.9))),
+        ((10, 10, 10), np.eye(4)),  # is not resampled, and its axes cannot be told by their lengths
+        ((9, 12, 9), np.eye(4)),
+    ],
 )
-def test_how_the_axes_are_stored_changes_no_voxel_of_the_mask(offer, orientation, patch, shape, spacing):
+def test_how_the_axes_are_stored_changes_no_voxel_of_the_mask(offer, orientation, patch, shape, affine):
     """The network tells all directions apart, so any mistake of axis or flip shows."""
-    home = head(shape, turned_to((5, 10, -15), spacing))
+    home = head(shape, affine)
     registry = offer(model=(directional(), wanted(patch, steps=(("zscore", {}),))))
     stored = reorient(home, orientation)[0]
     stored = Volume(np.asfortranarray(stored.array), stored.affine)  # as a NIfTI file has it
