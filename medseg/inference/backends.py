@@ -137,7 +137,8 @@ class Backends:
         if choice is not None:
             network = self._make(self._find(choice.backend), module, windows)
             return network, self._again(choice, network, module, windows)
-        windows = self._checkable_first(module, windows)
+        if self._precision != "float32":
+            windows, _ = self._checkable_first(module, windows)
         trials = self.compare(module, windows, self.candidates())
         choice = Choice(backend=self._fastest(trials), trials=tuple(trials))
         write_whole(kept, lambda part: _write_choice(part, choice))
@@ -209,21 +210,25 @@ class Backends:
         """A remembered choice of lower precision, checked on this run's first volume."""
         if self._precision == "float32":
             return choice
-        window = self._checkable_first(module, windows)[:1]
-        dice = agreement(network(window), module(window), regions=self._regions).dice
+        windows, expected = self._checkable_first(module, windows)
+        dice = agreement(network(windows[:1]), expected, regions=self._regions).dice
         if problem := self._unlike(dice):
             raise self._refused(f"{choice.backend}, which agreed on an earlier volume: {problem}")
         return replace(choice, dice=dice)
 
-    def _checkable_first(self, module: nn.Module, windows: Tensor) -> Tensor:
-        """The windows, first of them one in which the network finds enough to compare, if one has it."""
-        if self._precision == "float32":
-            return windows
-        order = list(range(len(windows)))
-        for n in order:
-            if labelled(module(windows[n : n + 1]), regions=self._regions):
-                return windows[[n, *order[:n], *order[n + 1 :]]]
-        return windows
+    def _checkable_first(self, module: nn.Module, windows: Tensor) -> tuple[Tensor, Tensor]:
+        """The windows, first of them one in which the network finds enough to compare, and its logits there.
+
+        If no window has it, they stay in order.
+        """
+        first: Tensor | None = None
+        for n in range(len(windows)):
+            logits = module(windows[n : n + 1])
+            if labelled(logits, regions=self._regions):
+                return torch.cat([windows[n : n + 1], windows[:n], windows[n + 1 :]]), logits
+            first = logits if first is None else first
+        assert first is not None  # there is at least one window
+        return windows, first
 
     def _unlike(self, dice: float | None) -> str:
         """Why a lower precision is left out; empty if it is not."""
