@@ -7,15 +7,15 @@ from typing import Literal
 import cc3d
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 from scipy.optimize import linear_sum_assignment
 
 Connectivity = Literal["faces", "edges", "corners"]
 """Voxels are of one piece if they share a face, a face or an edge, or any of these or a corner."""
 
-_NEIGHBOURS: dict[int, dict[Connectivity, Literal[4, 6, 8, 18, 26]]] = {
-    2: {"faces": 4, "edges": 8, "corners": 8},
-    3: {"faces": 6, "edges": 18, "corners": 26},
-}
+_AXES: dict[Connectivity, Literal[1, 2, 3]] = {"faces": 1, "edges": 2, "corners": 3}
+"""Along how many axes a neighbour may lie one voxel further."""
+_CC3D: dict[Connectivity, Literal[6, 18, 26]] = {"faces": 6, "edges": 18, "corners": 26}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -83,10 +83,13 @@ def find_pieces(
 def _number(mask: NDArray[np.bool_], connectivity: Connectivity, smallest: float) -> NDArray[np.integer]:
     if not mask.any():
         return np.zeros(mask.shape, np.uint8)
-    flat = mask.reshape(mask.shape + (1,) * max(0, 2 - mask.ndim))
-    around = _NEIGHBOURS[flat.ndim][connectivity]
-    numbers: NDArray[np.integer] = cc3d.connected_components(flat, connectivity=around)
-    numbers = numbers.reshape(mask.shape)
+    numbers: NDArray[np.integer]
+    if sum(size > 1 for size in mask.shape) == 3 == mask.ndim:
+        numbers = cc3d.connected_components(mask, connectivity=_CC3D[connectivity])
+    else:
+        # On planes cc3d (4.1.1) numbers voxels that the mask does not hold, and it fails on lines.
+        structure = ndimage.generate_binary_structure(mask.ndim, min(_AXES[connectivity], mask.ndim))
+        numbers, _ = ndimage.label(mask, structure)
     kept = np.bincount(numbers.ravel()) >= smallest
     kept[0] = False
     renumbered = np.where(kept, np.cumsum(kept), 0).astype(numbers.dtype)

@@ -97,7 +97,7 @@ class Backends:
         execution: the backend, by full or short name, or ``auto``; the precision, and the Dice to keep it.
             A precision other than float32 has backends of its own: ``eager`` is ``auto`` there.
         device: that the network and its windows are on.
-        identity: of the model: its name, weights and options.
+        identity: of the model: its weights, and all of its contract that decides what the network computes.
         registry: whose backends there are.
         regions: as of ``medseg.agreement``.
 
@@ -120,29 +120,32 @@ class Backends:
         unnamed = ("auto",) if self._precision == "float32" else ("auto", REFERENCE)
         self._named = None if execution.backend in unnamed else self._find(execution.backend)
 
-    def ready(self, module: nn.Module, windows: Tensor) -> tuple[Network, Choice]:
+    def ready(
+        self, module: nn.Module, windows: Tensor, *, told: Sequence[float] = ()
+    ) -> tuple[Network, Choice]:
         """The network in the backend that was asked for, or that is best for these windows.
 
         Args:
             module: (1,C,*S) -> logits (1,K,*S).
             windows: (N,C,*S), real data; one, or in a lower precision several, to calibrate with.
+            told: what else the module was made for, and computes with: the spacing, if its head is told it.
 
         Raises:
             OptionError: no backend of the lower precision agrees with float32.
         """
         if self._named and self._precision == "float32":
-            return self._make(self._named, module, windows[:1]), Choice(backend=self._named.full_name)
-        kept = self._folder() / f"{self._key(windows)}.json"
+            return self._make(self._named, module, windows[:1], told), Choice(backend=self._named.full_name)
+        kept = self._folder() / f"{self._key(windows, told)}.json"
         choice = _read_choice(kept)
         if choice is not None:
-            network = self._make(self._find(choice.backend), module, windows)
+            network = self._make(self._find(choice.backend), module, windows, told)
             return network, self._again(choice, network, module, windows)
         if self._precision != "float32":
             windows, _ = self._checkable_first(module, windows)
-        trials = self.compare(module, windows, self.candidates())
+        trials = self.compare(module, windows, self.candidates(), told=told)
         choice = Choice(backend=self._fastest(trials), trials=tuple(trials))
         write_whole(kept, lambda part: _write_choice(part, choice))
-        return self._make(self._find(choice.backend), module, windows), choice
+        return self._make(self._find(choice.backend), module, windows, told), choice
 
     def candidates(self, *, patient: bool = False) -> list[Registered]:
         """Every backend for the device and the precision, after the reference, which is float32.
@@ -163,7 +166,14 @@ class Backends:
         ]
         return [reference, *found]
 
-    def compare(self, module: nn.Module, windows: Tensor, candidates: Sequence[Registered]) -> list[Trial]:
+    def compare(
+        self,
+        module: nn.Module,
+        windows: Tensor,
+        candidates: Sequence[Registered],
+        *,
+        told: Sequence[float] = (),
+    ) -> list[Trial]:
         """Time backends on the first window and compare each with the first; one that fails says why."""
         trials: list[Trial] = []
         expected: Tensor | None = None
@@ -171,7 +181,7 @@ class Backends:
         for item in candidates:
             try:
                 begin = time.perf_counter()
-                network = self._make(item, module, windows)
+                network = self._make(item, module, windows, told)
                 answer = network(window)  # the first call allocates and tunes
                 ready = time.perf_counter()
                 network(window)
@@ -259,18 +269,19 @@ class Backends:
             )
         return found
 
-    def _make(self, item: Registered, module: nn.Module, windows: Tensor) -> Network:
+    def _make(self, item: Registered, module: nn.Module, windows: Tensor, told: Sequence[float]) -> Network:
         factory = self._registry.load(item)
         lower = cast(Backend, item.component).precision != "float32"
-        name = f"{self._key(windows)}-{item.component.name}.bin"
+        name = f"{self._key(windows, told)}-{item.component.name}.bin"
         given = {"saved": str(self._folder() / name), "dice": self._dice, "regions": self._regions}
         known = {key: value for key, value in given.items() if key in options_of(factory)}
         return cast(Network, factory(module, windows if lower else windows[:1], **known))
 
-    def _key(self, windows: Tensor) -> str:
+    def _key(self, windows: Tensor, told: Sequence[float]) -> str:
         known = {
             "model": self._identity,
             "shape": list(windows.shape[1:]),
+            "told": [float(value) for value in told],
             "precision": [self._precision, self._dice],
             "device": torch.cuda.get_device_name(self._device)
             if self._device.type == "cuda"

@@ -79,12 +79,13 @@ class Engine:
             "weights": description.weights.sha256,
             "architecture": description.architecture,
             "options": {key: str(value) for key, value in description.options.items()},
+            "head": [description.head, str(description.head_options)],
+            "regions": description.regions,
         }
         plain = execution.backend == "eager" and execution.precision == "float32"
         self._backends = None if plain else self._choose_among(execution)
         self._ready: dict[tuple[float, ...], tuple[Network, Choice]] = {}
-        head = [description.head, str(description.head_options)]
-        depends = {**self._identity, "head": head, "plugins": registry.versions()}
+        depends = {**self._identity, "plugins": registry.versions()}
         self._planner = Planner(description, device, execution, depends)
 
     def plan(self, shape: tuple[int, ...], grid: Grid, home: Grid, *, maps: bool = False) -> MemoryPlan:
@@ -195,7 +196,8 @@ class Engine:
         """Time every backend of the precision on a window of an image (C,I,J,K) against torch."""
         backends = self._choose_among(replace(self._execution, backend="auto"))
         module = LogitsOf(self._network, grid.spacing_mm, self._description.input.patch)
-        return backends.compare(module, self._windows(image), backends.candidates(patient=patient))
+        candidates = backends.candidates(patient=patient)
+        return backends.compare(module, self._windows(image), candidates, told=self._told(grid))
 
     def _mirrored_axes(self) -> tuple[int, ...]:
         wanted = self._description.input
@@ -229,17 +231,21 @@ class Engine:
         """
         if self._backends is None:
             return module, None, False
-        key = grid.spacing_mm if self._description.head else ()
+        key = self._told(grid)
         if key in self._ready:
             return *self._ready[key], False
         windows = self._windows(image)
         window = windows[:1]
-        network, choice = self._ready[key] = self._backends.ready(module, windows)
+        network, choice = self._ready[key] = self._backends.ready(module, windows, told=key)
         if self._execution.max_ram is None or self._device.type != "cpu":
             return network, choice, False
         network(window)  # what it allocates once is not a window's
         self._planner.measured(watched(lambda: network(window))[1])
         return network, choice, True
+
+    def _told(self, grid: Grid) -> tuple[float, ...]:
+        """What the network computes with besides its input: the spacing, which heads are told."""
+        return grid.spacing_mm if self._description.head else ()
 
     def _again(self, plan: MemoryPlan, module: LogitsOf, grid: Grid, home: Grid, *, maps: bool) -> MemoryPlan:
         """The plan with what the backend was seen to take; the image is there already."""

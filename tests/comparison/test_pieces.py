@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from medseg.builtin.metrics.instances import LesionF1, PanopticQuality, RecognitionQuality
+from medseg.comparison.pieces import find_pieces
 
 
 def lesions():
@@ -55,3 +57,19 @@ def test_connectivity(pair_of, connectivity, pieces):
     truth[0, 0, 0] = truth[1, 1, 0] = truth[2, 2, 1] = 1
     found = pair_of(truth, truth).pieces(1, connectivity, 0)
     assert len(found.true_voxels) == pieces
+
+
+@pytest.mark.parametrize(
+    "shape", [(9,), (1,), (7, 9), (1, 9), (6, 5, 7), (1, 8, 9), (8, 1, 9), (8, 9, 1), (9, 1, 1), (1, 1, 1)]
+)
+@pytest.mark.parametrize(("connectivity", "axes"), [("faces", 1), ("edges", 2), ("corners", 3)])
+def test_pieces_are_scipys_on_volumes_planes_and_lines(shape, connectivity, axes):
+    structure = ndimage.generate_binary_structure(len(shape), min(axes, len(shape)))
+    for seed in range(60):
+        mask = np.random.default_rng(seed).random(shape) < 0.1 + 0.01 * seed
+        found = find_pieces(mask, mask, connectivity=connectivity, smallest=1).truth
+        expected, count = ndimage.label(mask, structure)
+        pairs = set(zip(found.ravel().tolist(), expected.ravel().tolist(), strict=True))
+        assert len(pairs) == found.max() + (not mask.all())  # one number is one number
+        assert found.max() == count
+        np.testing.assert_array_equal(found > 0, mask)
