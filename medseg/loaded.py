@@ -180,7 +180,10 @@ class LoadedModel:
             with run.stage("locate"):
                 # A run of its own: its stages are part of "locate" and are not counted twice.
                 start, stop = self._locator.box(
-                    seen, self.description.input.locator, Run(progress=None, cancel=run.cancel)
+                    volumes,
+                    self.description.input.locator,
+                    Run(progress=None, cancel=run.cancel),
+                    home=seen[0].grid,
                 )
             cropped = [crop(volume, start, stop) for volume in seen]
             seen, uncrop = [volume for volume, _ in cropped], cropped[0][1]
@@ -211,12 +214,18 @@ class LoadedModel:
             return turn_back(labels), maps, answer
 
     def box(
-        self, volumes: Sequence[Volume], locator: Locator, run: Run
+        self, volumes: Sequence[Volume], locator: Locator, run: Run, *, home: Grid
     ) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Where this model, as a locator, finds its label: start and stop voxels with the margin.
 
+        Args:
+            volumes: as they are stored, one for each channel of this model.
+            locator: which label, and the margin.
+            run: what cancels.
+            home: the grid whose voxels are meant, along the same axes in whatever order and direction.
+
         Raises:
-            ContractError: it has no such label, or finds nothing.
+            ContractError: it cannot use these volumes, has no such label, or finds nothing.
         """
         names = {c.value: c.name for c in self.description.labels}
         if locator.label not in names:
@@ -224,7 +233,12 @@ class LoadedModel:
                 f"the locator {self.name} has no label {locator.label}; it has "
                 + ", ".join(f"{value} ({name})" for value, name in names.items())
             )
-        image, grid = self._prepare(volumes, run)
+        wanted = self.description.input
+        refused = [str(p) for p in contract.check(volumes, wanted) if p.severity == "refuse"]
+        if refused:
+            raise ContractError(f"the locator {self.name} cannot use this input. " + ". ".join(refused))
+        seen, _ = self._preparation.crop([reorient(volume, wanted.orientation)[0] for volume in volumes])
+        image, grid = self._prepare(seen, run)
         mask = largest_piece(self._engine.answer(image, grid, grid, run).labels.array == locator.label)
         if not mask.any():
             raise ContractError(
@@ -235,12 +249,12 @@ class LoadedModel:
         corners = np.argwhere(mask)
         low, high = corners.min(0), corners.max(0) + 1
         widen = locator.margin * (high - low)
-        to_voxels = np.linalg.inv(volumes[0].affine) @ grid.affine
-        # Faces of voxels are at half indices in both grids, which are parallel.
+        to_voxels = np.linalg.inv(home.affine) @ grid.affine
+        # Faces of voxels are at half indices in both grids, which are parallel but for order and direction.
         faces = np.stack([low - widen, high + widen]) - 0.5
         faces = np.sort(faces @ to_voxels[:3, :3].T + to_voxels[:3, 3], axis=0) + 0.5
         start = np.clip(np.floor(faces[0] + 1e-6), 0, None).astype(int)
-        stop = np.minimum(np.ceil(faces[1] - 1e-6), volumes[0].shape).astype(int)
+        stop = np.minimum(np.ceil(faces[1] - 1e-6), home.shape).astype(int)
         return tuple(start.tolist()), tuple(stop.tolist())
 
     def _prepare(

@@ -294,71 +294,6 @@ def test_a_model_is_loaded_once_for_many_images(offer):
         np.testing.assert_array_equal(model.segment(image).labels.array, np.where(image.array > 50, 4, 0))
 
 
-# --- a locator --------------------------------------------------------------------------------
-
-
-def located(offer, *, margin=0.25, locator_level=50.0, label=4):
-    return offer(
-        finder=(threshold(locator_level), wanted(WholeGrid(shape=(20, 20, 20))), {"hidden": True}),
-        model=(
-            threshold(10.0),
-            wanted(
-                Windows(size=(4, 4, 4), overlap=0.0),
-                locator=Locator(model="finder", label=label, margin=margin),
-            ),
-        ),
-    )
-
-
-def organ():
-    """A bright box of 8 x 6 x 4 voxels in a dim world, all of it above the second model's threshold."""
-    array = np.full((20, 20, 20), 20, np.float32)
-    array[6:14, 7:13, 8:12] = 100
-    return Volume(array, np.eye(4))
-
-
-def test_the_second_model_sees_the_box_around_the_first_ones_mask_and_its_margin(offer):
-    labels = segment(organ(), "model", registry=located(offer), device="cpu").labels.array
-    # A quarter of 8, 6 and 4 voxels: 2, 1.5 and 1, outwards to whole voxels.
-    expected = np.zeros((20, 20, 20), np.uint8)
-    expected[4:16, 5:15, 7:13] = 4
-    np.testing.assert_array_equal(labels, expected)
-
-
-def test_a_box_stays_inside_the_image(offer):
-    labels = segment(organ(), "model", registry=located(offer, margin=9.0), device="cpu").labels.array
-    assert (labels == 4).all()
-
-
-@pytest.mark.parametrize("orientation", ["RAS", "LPI", "SRA", "PIR"])
-def test_the_box_is_the_same_place_however_the_image_is_stored(offer, orientation):
-    registry = located(offer)
-    here = segment(organ(), "model", registry=registry, device="cpu").labels
-    stored = reorient(organ(), orientation)[0]
-    there = segment(stored, "model", registry=registry, device="cpu").labels
-    np.testing.assert_array_equal(there.affine, stored.affine)
-    np.testing.assert_array_equal(reorient(there, "RAS")[0].array, here.array)
-
-
-def test_only_the_largest_piece_is_boxed(offer):
-    image = organ()
-    array = image.array.copy()
-    array[1, 1, 1] = 100
-    found = segment(image.with_array(array), "model", registry=located(offer), device="cpu").labels
-    expected = segment(image, "model", registry=located(offer), device="cpu").labels
-    np.testing.assert_array_equal(found.array, expected.array)
-
-
-def test_a_locator_that_finds_nothing_says_so(offer):
-    with pytest.raises(ContractError, match=r"locator mine:finder finds no bright .*Intended use: tests"):
-        segment(organ(), "model", registry=located(offer, locator_level=500), device="cpu")
-
-
-def test_a_locator_without_the_label_is_named_with_those_it_has(offer):
-    with pytest.raises(ContractError, match=r"mine:finder has no label 1; it has 0 \(background\), 4"):
-        segment(organ(), "model", registry=located(offer, label=1), device="cpu")
-
-
 # --- refusals ---------------------------------------------------------------------------------
 
 
@@ -405,6 +340,26 @@ def test_scores_that_are_no_numbers_are_an_error_not_an_empty_mask(offer):
 
 
 # --- progress, cancellation, device -----------------------------------------------------------
+
+
+def located(offer):
+    """A model above 10, which looks where another one is above 50."""
+    return offer(
+        finder=(threshold(), wanted(WholeGrid(shape=(20, 20, 20))), {"hidden": True}),
+        model=(
+            threshold(10.0),
+            wanted(
+                Windows(size=(4, 4, 4), overlap=0.0), locator=Locator(model="finder", label=4, margin=0.25)
+            ),
+        ),
+    )
+
+
+def organ():
+    """A bright box of 8 x 6 x 4 voxels in a dim world, all of it above the second model's threshold."""
+    array = np.full((20, 20, 20), 20, np.float32)
+    array[6:14, 7:13, 8:12] = 100
+    return Volume(array, np.eye(4))
 
 
 def test_progress_names_each_stage_and_counts_windows(offer):

@@ -109,4 +109,4 @@ def count(tmp_path, monkeypatch):
 def test_what_was_compiled_for_one_spacing_or_option_does_not_serve_another(count, backend):
     wanted = [(1.0, 10.0), (2.0, 10.0), (1.0, 10.0), (1.0, 30.0)]
     found = [count(backend, mm, base) for mm, base in wanted]
-    assert found == [int((IMAGE > base + 40 * mm).sum()) for mm, base in wanted]
+    assert found == [int((base + 40 * mm < IMAGE).sum()) for mm, base in wanted]

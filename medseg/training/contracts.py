@@ -3,7 +3,7 @@
 import re
 
 from medseg.model import Input, Model, Weights, Windows
-from medseg.training.dataset import Dataset
+from medseg.training.dataset import Dataset, mirrored_pairs
 from medseg.training.plan import Plan
 
 UNSTATED = "LicenseRef-unstated"
@@ -40,7 +40,8 @@ def input_of(plan: Plan, dataset: Dataset) -> Input:
         patch=Windows(size=plan.patch, overlap=0.5),
         steps=plan.intensities,
         interpolation=plan.interpolation,
-        mirror=(0,) if plan.mirror else (),
+        # Before scores of a mirrored window are added, those of left and right would have to change places.
+        mirror=(0,) if plan.mirror and not mirrored_pairs(dataset.labels) else (),
     )
 
 

@@ -71,6 +71,7 @@ class Patches(Dataset[Patch]):
             spacing_mm=self._plan.spacing_mm,
             recipe=self._recipe,
             rng=rng,
+            swaps=self._swaps,
         )
         return image[None], classes
 

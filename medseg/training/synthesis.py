@@ -87,6 +87,7 @@ def synthesise(
     spacing_mm: Sequence[float],
     recipe: Recipe,
     rng: np.random.Generator,
+    swaps: Sequence[tuple[int, int]] = (),
 ) -> tuple[Tensor, Tensor]:
     """Paint one patch and its labels.
 
@@ -97,6 +98,7 @@ def synthesise(
         spacing_mm: of the patch, along R, A, S.
         recipe: what may be drawn.
         rng: of this sample alone.
+        swaps: pairs of classes that change sides in a mirror, besides those of the recipe's regions.
 
     Returns:
         image (I, J, K) float32, mostly within 0 to 1, and classes (I, J, K) int64.
@@ -110,11 +112,25 @@ def synthesise(
     image = sample_at(torch.from_numpy((means - means[0])[source]), voxels, nearest=False) + float(means[0])
     found = sample_at(torch.from_numpy(source).float(), voxels, nearest=True).long()
     image += torch.from_numpy(textures)[found] * _texture(shape, spacing_mm, rng)
-    table = np.arange(len(regions.classes))
-    for a, b in recipe.swaps if drawn.mirrored else ():
-        table[[a, b]] = b, a
-    classes = torch.tensor(regions.classes)[torch.from_numpy(table)[found]]
+    learnt = _mirrored(regions.classes, recipe.swaps, swaps) if drawn.mirrored else regions.classes
+    classes = torch.tensor(learnt)[found]
     return _acquire(image, spacing_mm, recipe, rng), classes
+
+
+def _mirrored(
+    classes: Sequence[int], regions: Sequence[tuple[int, int]], pairs: Sequence[tuple[int, int]]
+) -> list[int]:
+    """What each region is learnt as in a mirror: pairs of regions change sides, then pairs of classes."""
+    mirrored = list(classes)
+    done: set[int] = set()
+    for a, b in regions:
+        if max(a, b) < len(classes):  # the map has both
+            mirrored[a], mirrored[b] = classes[b], classes[a]
+            done |= {classes[a], classes[b]}
+    for a, b in pairs:
+        if not done & {a, b}:
+            mirrored = [b if c == a else a if c == b else c for c in mirrored]
+    return mirrored
 
 
 def surroundings(shape: Sequence[int], voxels: Floats) -> tuple[tuple[slice, slice, slice], Floats]:

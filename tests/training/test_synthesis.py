@@ -26,9 +26,11 @@ def halves():
     return Regions(labels=labels, spacing_mm=(1, 1, 1), classes=(0, 1, 2, 0))
 
 
-def paint(recipe, seed=0, shape=(24, 20, 16), centre=(11.5, 9.5, 7.5), spacing=(1, 1, 1)):
+def paint(recipe, seed=0, shape=(24, 20, 16), centre=(11.5, 9.5, 7.5), spacing=(1, 1, 1), swaps=()):
     rng = np.random.default_rng(seed)
-    return synthesise(halves(), centre=centre, shape=shape, spacing_mm=spacing, recipe=recipe, rng=rng)
+    return synthesise(
+        halves(), centre=centre, shape=shape, spacing_mm=spacing, recipe=recipe, rng=rng, swaps=swaps
+    )
 
 
 def test_without_any_change_the_regions_come_back_as_they_are_and_each_has_one_value():
@@ -63,11 +65,15 @@ def test_a_sample_depends_on_its_own_generator_alone():
     assert not torch.equal(a[0], other[0])
 
 
-def test_mirrored_patches_have_the_classes_of_both_sides_swapped():
-    mirrored = Recipe(deformation=STILL_MIRROR, swaps=((1, 2),), **PLAIN)
+@pytest.mark.parametrize(
+    ("of_regions", "of_classes"),
+    [(((1, 2),), ()), ((), ((1, 2),)), (((1, 2),), ((1, 2),)), (((1, 2), (7, 9)), ((1, 2), (4, 5)))],
+)
+def test_mirrored_patches_have_the_classes_of_both_sides_swapped_once(of_regions, of_classes):
+    mirrored = Recipe(deformation=STILL_MIRROR, swaps=of_regions, **PLAIN)
     plain, seen = halves().labels, set()
     for seed in range(8):
-        _, classes = paint(mirrored, seed=seed)
+        _, classes = paint(mirrored, seed=seed, swaps=of_classes)
         # A mirror puts 2 on the left; the swap calls it 1 again.
         assert np.array_equal(classes.numpy(), np.array([0, 1, 2, 0])[plain])
         _, unswapped = paint(Recipe(deformation=STILL_MIRROR, **PLAIN), seed=seed)

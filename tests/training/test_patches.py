@@ -1,0 +1,63 @@
+"""Patches of a body whose sides have names: in a mirror, left is left all the same."""
+
+import numpy as np
+import pytest
+
+from medseg.plugin import Channel
+from medseg.training.contracts import input_of
+from medseg.training.dataset import Dataset, label, mirrored_pairs
+from medseg.training.deformation import Deformation
+from medseg.training.patches import Patches, Source
+from medseg.training.plan import Plan
+from medseg.training.prepared import Pictured
+from medseg.training.synthesis import Recipe, Regions
+
+SIDES = (label(0, "background"), label(1, "left kidney"), label(2, "right kidney"))
+CLASSES = np.zeros((16, 16, 16), np.uint8)
+CLASSES[1:4, 4:12, 4:12], CLASSES[12:15, 4:12, 4:12] = 1, 2
+STILL = Deformation(rotation_degrees=0, scaling=0, shearing=0, displacement_mm=0, mirror=True)
+
+
+def plan(**changes):
+    fixed = {"architecture": "unets:unet3d", "loss": "builtin:dice-ce", "spacing_mm": (1, 1, 1)}
+    return Plan(**(fixed | {"patch": (16, 16, 16), "foreground": 1.0} | changes))
+
+
+def sides_of(patches):
+    """Where in all patches each class was seen: "low" or "high" along the first axis, air on both sides."""
+    seen = set()
+    for n in range(20):
+        classes = patches[n][1].numpy()
+        for value in (1, 2):
+            where = np.argwhere(classes == value)[:, 0]
+            other = np.argwhere(classes == 3 - value)[:, 0]
+            if len(where) and len(other):
+                seen.add((value, "low" if where.mean() < other.mean() else "high"))
+    return seen
+
+
+@pytest.mark.parametrize("synthetic", [0.0, 1.0])
+@pytest.mark.parametrize("mirror", [True, False])
+def test_left_is_left_in_every_patch(synthetic, mirror):
+    painted = Regions(labels=CLASSES, spacing_mm=(1, 1, 1), classes=(0, 1, 2))
+    voxels = tuple(np.argwhere(value == CLASSES).astype(np.int32) for value in (1, 2))
+    real = Pictured(
+        image=CLASSES[None].astype(np.float32), classes=CLASSES, spacing_mm=(1, 1, 1), voxels=voxels
+    )
+    patches = Patches(
+        [Source(pictured=real, regions=painted)],
+        Recipe(deformation=Deformation(**(vars(STILL) | {"mirror": mirror}))),
+        plan(synthetic=synthetic, patch=(32, 16, 16)),
+        swaps=mirrored_pairs(SIDES),
+    )
+    assert sides_of(patches) == {(1, "low"), (2, "high")}
+
+
+@pytest.mark.parametrize(
+    ("labels", "axes"), [(SIDES, ()), ((label(0, "background"), label(1, "kidneys")), (0,))]
+)
+def test_windows_of_a_model_that_tells_sides_apart_are_not_mirrored(labels, axes):
+    channels = (Channel(name="CT", modality="CT", unit="HU"),)
+    dataset = Dataset(name="k", channels=channels, labels=labels, cases=())
+    assert input_of(plan(), dataset).mirror == axes
+    assert input_of(plan(mirror=False), dataset).mirror == ()
