@@ -6,6 +6,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from medseg.model import Channel, Label
 from medseg.training.synthesis import Recipe
 
@@ -77,6 +80,13 @@ class Dataset:
     def class_of(self, value: int) -> int:
         """What a value of the label maps is learnt as."""
         return min(value, 1) if self.instances else self.classes.get(value, value)
+
+    def learnt(self, values: NDArray[np.integer]) -> NDArray[np.uint8]:
+        """What each voxel of a label map is learnt as."""
+        table = np.zeros(int(values.max()) + 1, np.uint8)
+        for value in np.unique(values):
+            table[value] = self.class_of(int(value))
+        return np.asarray(table[values])
 
 
 def label(value: int, name: str) -> Label:

@@ -31,6 +31,7 @@ from medseg.volume import Volume
 FINE_MM = 1.0
 """Label maps to paint from are brought to this spacing, so that painted borders are mixed below a voxel."""
 
+_FORM = 2  # of prepared files; another number wherever the same case would be prepared otherwise than before
 _KEPT = 20_000  # voxels of each class that patches may be centred on
 
 
@@ -67,13 +68,14 @@ def prepare_image(
         registry: where steps are looked up.
     """
     assert wanted.spacing_mm is not None  # a plan has one
-    key = _key([facts.image_sha256, facts.labels_sha256, asdict(wanted), _table(dataset)])
+    learnt_as = [sorted(dataset.classes.items()), dataset.instances]
+    key = _key([_FORM, facts.image_sha256, facts.labels_sha256, asdict(wanted), learnt_as])
     paths = {what: folder / f"{case.name}-{key}.{what}.npy" for what in ("image", "classes")}
     if not all(path.exists() for path in paths.values()):
         volumes = [reorient(load(path), wanted.orientation)[0] for path in case.images]
         image, grid = Preparation(wanted, partial(_step, registry)).image(volumes)
         labels = reorient(load(case.labels, kind="labels"), wanted.orientation)[0]
-        learnt = labels.with_array(_looked_up(labels, dataset))
+        learnt = labels.with_array(dataset.learnt(labels.array))
         classes = resample_to(_by_share(learnt, wanted.spacing_mm), grid)[0].array.astype(np.uint8)
         write_together([(paths["image"], _saver(image.numpy())), (paths["classes"], _saver(classes))])
     classes = np.load(paths["classes"], mmap_mode="r")
@@ -108,7 +110,8 @@ def prepare_regions(
         VolumeError: it has more labels than the generator paints.
     """
     table = _table(dataset)
-    path = folder / f"{case.name}-{_key([facts.labels_sha256, FINE_MM, beyond_mm, table])}.regions.npy"
+    key = _key([_FORM, facts.labels_sha256, FINE_MM, beyond_mm, table])
+    path = folder / f"{case.name}-{key}.regions.npy"
     if not path.exists():
         labels = reorient(load(case.labels, kind="labels"), "RAS")[0]
         if labels.array.max() > 255:
@@ -145,11 +148,6 @@ def _by_share(labels: Volume, spacing_mm: tuple[float, float, float]) -> Volume:
         best[larger], winner[larger] = sampled.array[larger], value
     assert winner is not None  # a volume has a voxel
     return replace(sampled, array=winner, kind="labels")
-
-
-def _looked_up(labels: Volume, dataset: Dataset) -> NDArray[np.uint8]:
-    table = np.array([dataset.class_of(v) for v in range(int(labels.array.max()) + 1)], np.uint8)
-    return np.asarray(table[labels.array])
 
 
 def _table(dataset: Dataset) -> list[int]:

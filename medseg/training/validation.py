@@ -14,7 +14,6 @@ from medseg.model import Model, Windows
 from medseg.registry import Registered, Registry
 from medseg.segmenter import Segmenter
 from medseg.training.dataset import Case, Dataset
-from medseg.volume import Volume
 
 MEAN = "dice"
 """Name of the score that decides which weights are kept: the mean over labels and cases."""
@@ -56,8 +55,13 @@ class Validation:
         images = [load(path) for path in case.images]
         segmentation = loaded.segment(images)
         names = {label.value: label.name for label in self._dataset.labels[1:]}
+        truth = load(case.labels, kind="labels")
         scores = evaluate(
-            segmentation.labels, self._truth(case), metrics=["dice"], labels=names, registry=self._registry
+            segmentation.labels,
+            truth.with_array(self._dataset.learnt(truth.array)),
+            metrics=["dice"],
+            labels=names,
+            registry=self._registry,
         )
         if number == 0:
             from medseg.picture import draw
@@ -73,8 +77,3 @@ class Validation:
             f"{MEAN} {name}": scores.value(metric="dice", label=value) for value, name in names.items()
         }
         return by_label | {MEAN: sum(by_label.values()) / len(by_label)}
-
-    def _truth(self, case: Case) -> Volume:
-        labels = load(case.labels, kind="labels")
-        table = [self._dataset.class_of(value) for value in range(int(labels.array.max()) + 1)]
-        return labels.with_array(torch.tensor(table, dtype=torch.uint8).numpy()[labels.array])
