@@ -1,5 +1,7 @@
 """Cases: what goes in, what it is called, and the files that are to come of it."""
 
+import hashlib
+import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -43,6 +45,11 @@ class Case:
     def target(self) -> Path:
         """The last file: the label map, of a segmentation."""
         return self.files[-1]
+
+    @property
+    def options_sha256(self) -> str:
+        """All that a journal keeps of the options, which may name a patient's series."""
+        return hashlib.sha256(json.dumps(dict(self.options), sort_keys=True).encode()).hexdigest()
 
     def as_json(self) -> dict[str, Any]:
         """For a worker process."""

@@ -4,13 +4,13 @@
 
     {"run": {...settings...}, "fresh": false, "process": 123, "host": "node7", "time": "..."}
     {"claimed": "sub-01"}                      from here on its files may be there in part
-    {"done": "sub-01", "input": "sha256", "files": {"sub-01.json": "sha256", ...}, "result": ..., ...}
+    {"done": "sub-01", "input": "sha256", "options": "sha256", "files": {"sub-01.json": "sha256"}, ...}
     {"refused": "sub-02", "reason": "..."}     or "failed"
     {"ended": "finished"}
 
 A case that was claimed and not done is done again, and its files are replaced. A case that is done is
-trusted as long as its input and its files still have these hashes. Only one process writes here: it
-holds the system's lock on the file, together with its workers, until the last of them has ended.
+trusted as long as its input, its options and its files still have these hashes. Only one process writes
+here: it holds the system's lock on the file, together with its workers, until the last of them has ended.
 """
 
 import contextlib
@@ -34,9 +34,10 @@ NAME = "medseg-journal.jsonl"
 
 @dataclass(frozen=True, kw_only=True)
 class Done:
-    """A case that is done: hashes of its input and of its files, and where in the journal it stands."""
+    """A case that is done: hashes of its input, options and files, and where in the journal it stands."""
 
     input: str
+    options: str
     files: Mapping[str, str]
     offset: int
 
@@ -63,7 +64,9 @@ class _State:
             self.claimed.add(entry["claimed"])
             self.suspects.discard(entry["claimed"])
         elif "done" in entry:
-            self.done[entry["done"]] = Done(input=entry["input"], files=entry["files"], offset=offset)
+            self.done[entry["done"]] = Done(
+                input=entry["input"], options=entry["options"], files=entry["files"], offset=offset
+            )
             self.claimed.discard(entry["done"])
         elif "failed" in entry:
             self.suspects.add(entry["failed"])
@@ -133,12 +136,15 @@ class Journal:
         """Say that files of a case may appear from now on; to be followed by ``sync``."""
         self._append({"claimed": name})
 
-    def done(self, name: str, *, source_sha256: str, files: Mapping[str, str], report: Report) -> None:
+    def done(
+        self, name: str, *, source_sha256: str, options_sha256: str, files: Mapping[str, str], report: Report
+    ) -> None:
         """Say that all files of a case are there."""
         self._append(
             {
                 "done": name,
                 "input": source_sha256,
+                "options": options_sha256,
                 "files": dict(files),
                 "result": dict(report.result),
                 "measured": dict(report.measured),

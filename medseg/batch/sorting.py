@@ -43,10 +43,18 @@ def _verdict(case: Case, journal: Journal, *, overwrite: bool) -> tuple[Verdict,
             )
         if len(there) < len(case.files):
             return "todo", ""  # some were taken away, to have them made again
-        if sha256_of_files(case.sources) != done.input:
-            if not case.files:
-                return "todo", ""
-            return "refused", f"{case.target.name} was made of other data than the input now holds. {_REMEDY}"
+        other = [
+            what
+            for what, differs in (
+                ("of other data than the input now holds", sha256_of_files(case.sources) != done.input),
+                ("with other options than the list now gives", case.options_sha256 != done.options),
+            )
+            if differs
+        ]
+        if other and not case.files:
+            return "todo", ""
+        if other:
+            return "refused", f"{case.target.name} was made {' and '.join(other)}. {_REMEDY}"
     except OSError as error:
         return "refused", f"{case.name}: it cannot be compared with the journal: {error.strerror}"
     return "kept", ""

@@ -273,7 +273,13 @@ class Supervisor:
         self._idle_deaths = 0
         case = self.cases[number]
         report = Report(result=message["result"], measured=message["measured"])
-        self._journal.done(case.name, source_sha256=message["input"], files=message["files"], report=report)
+        self._journal.done(
+            case.name,
+            source_sha256=message["input"],
+            options_sha256=case.options_sha256,
+            files=message["files"],
+            report=report,
+        )
         return self._close(number, Outcome(case=case, status="done", report=report))
 
     def _failed(self, member: Member, message: Mapping[str, Any]) -> Iterator[Outcome]:

@@ -17,7 +17,7 @@ REPORT = Report(result={"labels": []}, measured={"seconds": {"read": 0.5}})
 
 def finish_one(journal, name="a"):
     journal.claim(name)
-    journal.done(name, source_sha256="00", files={f"{name}.nii.gz": "11"}, report=REPORT)
+    journal.done(name, source_sha256="00", options_sha256="22", files={f"{name}.nii.gz": "11"}, report=REPORT)
 
 
 def test_what_is_done_is_remembered_and_what_was_only_claimed_is_owned(tmp_path):
@@ -29,7 +29,8 @@ def test_what_is_done_is_remembered_and_what_was_only_claimed_is_owned(tmp_path)
     with open_journal(tmp_path) as journal:
         journal.begin(SETTINGS)
         done = journal.trusted("a")
-        assert (done.input, done.files, journal.report(done)) == ("00", {"a.nii.gz": "11"}, REPORT)
+        assert (done.input, done.options, done.files) == ("00", "22", {"a.nii.gz": "11"})
+        assert journal.report(done) == REPORT
         assert (journal.owns("b"), journal.owns("a"), journal.failed_before("c")) == (True, False, True)
     assert read_measured(tmp_path) == {"a": {"seconds": {"read": 0.5}}}
 

@@ -3,6 +3,7 @@
 import json
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,19 @@ def test_files_that_were_changed_or_made_of_other_data_are_neither_trusted_nor_r
     outcomes, _ = run(cases, workers=1, overwrite=True)
     assert {(o.status, o.kept) for o in outcomes.values()} == {("done", False)}
     assert cases[0].target.read_bytes() != b"corrected by hand"
+
+
+def test_a_result_that_was_read_with_other_options_is_not_kept(cohort, run, tmp_path):
+    cases = cohort("", "")
+    cases[0] = replace(cases[0], options={"assume_orientation": "LAS"})
+    run(cases, workers=1)
+    outcomes, _ = run(cases, workers=1)
+    assert all(outcome.kept for outcome in outcomes.values())
+    assert "LAS" not in (tmp_path / "out" / NAME).read_text()
+    cases[0] = replace(cases[0], options={"assume_orientation": "RAS"})
+    outcomes, _ = run(cases, workers=1)
+    assert outcomes["c00"].reason.startswith("c00.map was made with other options than the list now gives.")
+    assert outcomes["c01"].kept
 
 
 def test_a_file_that_nobody_of_us_wrote_is_not_replaced(cohort, run):
