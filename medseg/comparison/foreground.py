@@ -38,7 +38,7 @@ class Foreground:
     @cached_property
     def values(self) -> list[int]:
         """0 and the labels of either map, rising: what a renumbered voxel's number is an index into."""
-        crops = (array[self.box] for array in (self.whole_predicted, self.whole_truth))
+        crops = (self._crop(array) for array in (self.whole_predicted, self.whole_truth))
         return sorted({int(value) for crop in crops for value in fastremap.unique(crop)} | {0})
 
     @cached_property
@@ -61,8 +61,12 @@ class Foreground:
             boxes[value] = _shift(join_boxes(own, len(self.box)), self.box)
         return boxes
 
+    def _crop(self, whole: NDArray[Any]) -> NDArray[Any]:
+        """The box, in this machine's order of bytes: fastremap knows no other."""
+        return whole[self.box].astype(whole.dtype.newbyteorder("="), copy=False)
+
     def _renumber(self, whole: NDArray[Any]) -> NDArray[np.integer]:
-        values, crop = self.values, whole[self.box]
+        values, crop = self.values, self._crop(whole)
         kind = smallest_integer_type(len(values) - 1)
         if values[-1] == len(values) - 1:  # 0, 1, 2, ... as they are
             return np.ascontiguousarray(crop, kind)

@@ -35,6 +35,14 @@ def test_arrays_volumes_and_paths_give_the_same_table(tmp_path):
     assert by_array.value(metric="hd95", label=1) == 6
 
 
+@pytest.mark.parametrize("factor", [1, 1000, 100_000])
+def test_the_order_of_bytes_does_not_matter(factor):
+    truth, predicted = (array.astype(np.int32) * factor for array in cubes())
+    expected = medseg.evaluate(predicted, truth, spacing_mm=(1, 1, 1))
+    assert medseg.evaluate(predicted.astype(">i4"), truth, spacing_mm=(1, 1, 1)) == expected
+    assert medseg.evaluate(predicted, truth.astype(">i4"), spacing_mm=(1, 1, 1)) == expected
+
+
 def test_the_table_is_tidy():
     truth, predicted = cubes()
     frame = medseg.evaluate(
