@@ -38,7 +38,7 @@ class Deformation:
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn:
-    """One deformation: source positions in mm around the patch's centre, and whether they are mirrored."""
+    """One deformation: source positions in mm about the patch's middle voxel, and whether it is mirrored."""
 
     offsets_mm: Points
     mirrored: bool
@@ -56,9 +56,12 @@ def draw_deformation(
         rng: of this sample alone, so that the sample does not depend on what was drawn before.
 
     Returns:
-        offsets_mm (I, J, K, 3) in the source, relative to the point that the patch is centred on.
+        offsets_mm (I, J, K, 3) in the source, relative to the voxel that the patch's voxel I // 2, J // 2,
+        K // 2 comes from.
     """
-    axes = [(np.arange(n) - (n - 1) / 2) * mm for n, mm in zip(shape, spacing_mm, strict=True)]
+    # About a voxel, not about the patch's middle, which of an even size lies between voxels: a patch that
+    # is not deformed then takes voxels as they are, at the same spacing, and not the mean of eight.
+    axes = [(np.arange(n) - n // 2) * mm for n, mm in zip(shape, spacing_mm, strict=True)]
     regular = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).astype(np.float32)
     mirrored = bool(limits.mirror and rng.random() < 0.5)
     offsets = regular @ _draw_matrix(limits, rng, mirrored=mirrored).T.astype(np.float32)

@@ -1,5 +1,7 @@
 """Patches of a body whose sides have names: in a mirror, left is left all the same."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -51,6 +53,32 @@ def test_left_is_left_in_every_patch(synthetic, mirror):
         swaps=mirrored_pairs(SIDES),
     )
     assert sides_of(patches) == {(1, "low"), (2, "high")}
+
+
+@pytest.mark.parametrize("size", [8, 9])
+@pytest.mark.parametrize("mm", [1.0, 0.7, 1.25])
+def test_a_patch_that_is_not_deformed_holds_voxels_as_they_are(size, mm, monkeypatch):
+    rng = np.random.default_rng(0)
+    image, classes = rng.random((20, 20, 20), np.float32), rng.integers(0, 3, (20, 20, 20), np.uint8)
+    voxels = (np.argwhere(classes[6:14, 6:14, 6:14] == 1).astype(np.int32) + 6,)
+    real = Pictured(image=image[None], classes=classes, spacing_mm=(mm, mm, mm), voxels=voxels)
+    patches = Patches(
+        [Source(pictured=real, regions=None)],
+        Recipe(deformation=Deformation(**(vars(STILL) | {"mirror": False}))),
+        plan(patch=(size, size, size), spacing_mm=(mm, mm, mm)),
+    )
+    monkeypatch.setattr(patches, "_intensities", lambda patch, _: patch)
+    corners = list(itertools.product(range(20 - size + 1), repeat=3))
+    for n in range(5):
+        found, learnt = patches[n]
+        errors = [
+            float(np.abs(image[i : i + size, j : j + size, k : k + size] - found[0].numpy()).max())
+            for i, j, k in corners
+        ]
+        i, j, k = corners[int(np.argmin(errors))]
+        assert min(errors) < 1e-4
+        np.testing.assert_array_equal(classes[i : i + size, j : j + size, k : k + size], learnt)
+        assert learnt[size // 2, size // 2, size // 2] == 1  # centred on a voxel of the class
 
 
 @pytest.mark.parametrize(
