@@ -115,14 +115,16 @@ def _compare(pairs: NDArray[np.float64], *, sign: int, about: Comparison) -> Com
         return about
     with np.errstate(invalid="ignore"):  # two infinite distances are alike; of opposite ones no mean is left
         difference = np.where(pairs[:, 0] == pairs[:, 1], 0.0, pairs[:, 0] - pairs[:, 1])
+        # A mean over labels depends a little on their order: what rounding alone made is no difference.
+        difference = difference.round(12)
         mean, median = float(difference.mean()), float(np.median(difference))
     better = sign * difference
     changed = better[better != 0]
-    # Differences that rounding alone made unequal share a rank.
-    ranks = stats.rankdata(np.abs(changed).round(12))
+    ranks = stats.rankdata(np.abs(changed))
     total = ranks.sum()
     low, high = confidence_interval(difference)
-    sd = difference.std(ddof=1) if len(difference) > 1 and np.isfinite(difference).all() else math.nan
+    varied = np.isfinite(difference).all() and len(np.unique(difference)) > 1
+    sd = difference.std(ddof=1) if varied else math.nan
     return replace(
         about,
         mean_difference=mean,
@@ -132,7 +134,7 @@ def _compare(pairs: NDArray[np.float64], *, sign: int, about: Comparison) -> Com
         wins=int((better > 0).sum()),
         ties=int((better == 0).sum()),
         losses=int((better < 0).sum()),
-        p=float(stats.wilcoxon(changed.round(12)).pvalue) if len(changed) else 1.0,
+        p=float(stats.wilcoxon(changed).pvalue) if len(changed) else 1.0,
         rank_biserial=float((np.sign(changed) * ranks).sum() / total) if total else 0.0,
         cohen_dz=float(better.mean() / sd) if sd > 0 else math.nan,
     )

@@ -121,6 +121,17 @@ def test_models_that_are_alike():
     assert (found.p, found.p_holm, found.rank_biserial, found.ties) == (1, 1, 0, 2)
 
 
+def test_what_rounding_alone_made_is_no_difference():
+    # 0.1 + 0.2 and 0.3 differ by the last bit, as means over labels in another order do.
+    (found,) = compare_models(scores_of({"a": [0.1 + 0.2, 0.8, 0.9], "b": [0.3, 0.8, 0.9]}))
+    assert (found.p, found.rank_biserial, found.mean_difference) == (1, 0, 0)
+    assert (found.wins, found.ties, found.losses) == (0, 3, 0)
+    (found,) = compare_models(scores_of({"a": [0.1 + 0.2, 0.8, 0.9], "b": [0.3, 0.7, 0.9]}))
+    assert (found.wins, found.ties, found.losses, found.rank_biserial) == (1, 2, 0, 1)
+    (found,) = compare_models(scores_of({"a": [0.2, 0.3, 0.4], "b": [0.1, 0.2, 0.3]}))
+    assert math.isnan(found.cohen_dz)  # all alike: there is no spread to measure the mean by
+
+
 def test_infinite_distances_have_ranks():
     table = scores_of(
         {"a": [1, math.inf, 2, math.inf], "b": [2, math.inf, math.inf, 1]}, higher_is_better=False
