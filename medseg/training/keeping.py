@@ -29,13 +29,21 @@ class KeepModel(Callback):
         self._model, self._folder, self._monitor = model, folder, monitor
         self.best = -1.0
         self._better = monitor is None
+        self._validated = False
+
+    def on_validation_end(self, *_: Any) -> None:
+        """Note that this epoch's weights were scored."""
+        self._validated = True
 
     def on_train_epoch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """Note whether this is the best so far: before the checkpoint is made, which holds that score."""
-        if self._monitor is not None:
-            score = float(trainer.callback_metrics.get(self._monitor, -1.0))
-            self._better = score > self.best
-            self.best = max(self.best, score)
+        if self._monitor is None:
+            return
+        score = trainer.callback_metrics.get(self._monitor)
+        # Cases without anything to score say nothing against the newest weights.
+        self._better = self._validated and (score is None or float(score) > self.best)
+        self._validated = False
+        self.best = max(self.best, -1.0 if score is None else float(score))
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]

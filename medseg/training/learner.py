@@ -10,7 +10,7 @@ from torch import Tensor
 from medseg.builtin.losses.sums import LossFunction
 from medseg.segmenter import Segmenter
 from medseg.training.plan import Plan
-from medseg.training.validation import Validation
+from medseg.training.validation import MEAN, Validation
 
 Batch = tuple[Tensor, Tensor]
 """Images (B,C,*S) and classes (B,*S)."""
@@ -46,13 +46,20 @@ class Learner(pl.LightningModule):
         self.log("loss", loss, batch_size=len(images))
         return loss
 
+    def on_validation_epoch_start(self) -> None:
+        """Forget the scores of the validation before: this one may have none of a label."""
+        known = self.trainer.callback_metrics
+        for name in [name for name in known if name.startswith(MEAN)]:
+            del known[name]
+
     def validation_step(self, number: int, _: int) -> None:
-        """Segment one whole case, as a user would, and log the Dice of each label."""
+        """Segment one whole case, as a user would, and log the Dice of each label that has one."""
         assert self._validation is not None  # there is a loader of cases only with it
         for name, dice in self._validation.score(
             number, self.network, self.device, step=self.global_step
         ).items():
-            self.log(name, dice, batch_size=1, sync_dist=True)
+            # Not gathered: every process scores every case, and would wait for a score that another lacks.
+            self.log(name, dice, batch_size=1)
 
     def configure_optimizers(self) -> Any:
         """AdamW, and its learning rate by step."""

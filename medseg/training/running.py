@@ -190,7 +190,8 @@ def _trainer(
     )
     stopping: list[Callback] = []
     if plan.patience and validation:
-        stopping = [EarlyStopping(monitor=MEAN, mode="max", patience=plan.patience)]
+        # Not strict: a validation without any score counts neither way.
+        stopping = [EarlyStopping(monitor=MEAN, mode="max", patience=plan.patience, strict=False)]
     several = machine.devices * machine.nodes > 1
     return pl.Trainer(
         accelerator="gpu" if machine.device == "cuda" else machine.device,

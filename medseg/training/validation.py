@@ -1,5 +1,6 @@
 """Whole cases segmented while training goes on, by the code and the metrics that users have."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -41,7 +42,11 @@ class Validation:
         self._model = replace(model, input=replace(model.input, patch=patch))
 
     def score(self, number: int, network: Segmenter, device: torch.device, *, step: int) -> dict[str, float]:
-        """Dice of each label of one case, and their mean."""
+        """Dice of each label of one case, and their mean.
+
+        A label that neither the truth nor the network has there has no Dice, and is left out; so is the mean
+        where no label has one.
+        """
         case = self.cases[number]
         loaded = LoadedModel(
             found=Registered(component=self._model, kind="model", plugin="training"),
@@ -76,4 +81,5 @@ class Validation:
         by_label = {
             f"{MEAN} {name}": scores.value(metric="dice", label=value) for value, name in names.items()
         }
-        return by_label | {MEAN: sum(by_label.values()) / len(by_label)}
+        found = {name: dice for name, dice in by_label.items() if math.isfinite(dice)}
+        return found | ({MEAN: sum(found.values()) / len(found)} if found else {})

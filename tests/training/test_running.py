@@ -1,4 +1,5 @@
 import json
+import math
 import os
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from medseg.training.patches import EpochSampler
 from medseg.training.plan import Plan, read_plan
 from medseg.training.reading import read_dataset
 from medseg.training.running import Machine, run_training
+from medseg.training.validation import MEAN, Validation
 
 SHAPE = (24, 20, 16)
 SMALL = Plan(
@@ -176,3 +178,35 @@ def test_deep_supervision_trains_too(folder):
         epoch_steps=1,
     )
     assert medseg.load_model(str(train(folder, "deep", plan=plan)))
+
+
+def scored(monkeypatch, *validations):
+    """Validations that find these scores, one after the other, whatever the network."""
+    left = list(validations)
+    monkeypatch.setattr(Validation, "score", lambda *_, **__: left.pop(0))
+
+
+def test_a_label_that_is_neither_there_nor_found_does_not_count(folder, monkeypatch):
+    found = {2: math.nan, 1: 0.5}
+    monkeypatch.setattr("medseg.evaluation.scores.Scores.value", lambda _, *, metric, label: found[label])
+    out = train(folder, "one-label", plan=replace(SMALL, steps=3))
+    header, line = (out / "history.csv").read_text().splitlines()
+    scores = dict(zip(header.split(","), line.split(","), strict=True))
+    assert float(scores[MEAN]) == float(scores["dice ball"]) == 0.5
+    assert "dice egg" not in scores
+
+
+def test_a_validation_without_any_score_keeps_the_newest_weights_and_stops_nothing(folder, monkeypatch):
+    scored(monkeypatch, {MEAN: 0.5}, {MEAN: 0.25}, {}, {MEAN: 0.75})
+    kept, lines = [], []
+
+    def say(line):
+        lines.append(line)
+        weights = folder / "no-score/weights.safetensors"
+        kept.append(weights.read_bytes() if weights.exists() else b"")
+
+    out = train(folder, "no-score", plan=replace(SMALL, patience=2), say=say)
+    # What is said comes before what is kept: at each line there are the weights of the epochs before.
+    best, worse, unscored = kept[1:]
+    assert best == worse != unscored != (out / "weights.safetensors").read_bytes()
+    assert [MEAN in line for line in lines] == [True, True, False, True]
