@@ -51,6 +51,13 @@ def test_a_band_of_two_pixels_by_hand(pair_of):
     assert BoundaryIoU(width_mm=0.1).of(pair_of(truth, truth, (1, 1)))[1] == 1
 
 
+def test_a_band_along_a_line_of_voxels_by_hand(pair_of):
+    truth, predicted = np.zeros((2, 20, 1, 1), np.uint8)
+    truth[2:12], predicted[3:13] = 1, 1
+    # Bands of two voxels of 0.5 mm at either end: 2, 3, 10, 11 and 3, 4, 11, 12.
+    assert BoundaryIoU(width_mm=1).of(pair_of(truth, predicted, (0.5, 1, 1)))[1] == 2 / 6
+
+
 @pytest.fixture
 def known(labels_of):
     """Four voxels of which two are the label, and what was said of each."""

@@ -61,5 +61,6 @@ def _held(thin: NDArray[np.bool_], by: NDArray[np.bool_]) -> float:
 
 def _band(mask: NDArray[np.bool_], spacing_mm: tuple[float, ...], width_mm: float) -> NDArray[np.bool_]:
     # In float32: a band whose width is a whole number of voxels must not lose them to rounding.
-    depth_mm = edt.edt(np.ascontiguousarray(mask), anisotropy=spacing_mm)
+    voxel_mm = spacing_mm if mask.ndim > 1 else spacing_mm[0]  # edt takes a number for a single axis
+    depth_mm = edt.edt(np.ascontiguousarray(mask), anisotropy=voxel_mm)
     return np.asarray(mask & ((depth_mm <= width_mm * (1 + 1e-5)) | border(mask)))
