@@ -106,6 +106,10 @@ def write_together(files: Sequence[tuple[Path, Callable[[Path], None]]]) -> None
     """
     if not files:
         return
+    for path, _ in files:
+        # A folder refuses a file only when that is to get its name: earlier files would have theirs by then.
+        if path.is_dir() and not path.is_symlink():
+            raise explain(path, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
     (path, write), *earlier = reversed(files)
     # The files before this one are its verification: if one of them fails, this one never appears.
     write_whole(path, write, verify=lambda _: write_together(earlier[::-1]))

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from medseg.atomic import sweep_stale_parts, whole_folder, write_whole
+from medseg.atomic import sweep_stale_parts, whole_folder, write_together, write_whole
 from medseg.errors import ResourceError, VolumeError
 
 
@@ -85,6 +85,19 @@ def test_a_folder_of_that_name_is_refused_and_kept(tmp_path):
     with pytest.raises(ResourceError, match="choose another name"):
         write_whole(tmp_path / "a", writes("x"))
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_of_files_that_belong_together_none_appears_where_a_folder_has_the_name_of_one(tmp_path, place):
+    files = [tmp_path / name for name in "abc"]
+    for path in files:
+        path.write_text("old")
+    files[place].unlink()
+    files[place].mkdir()
+    with pytest.raises(ResourceError, match=rf"{files[place]}: .*choose another name\. Nothing was left"):
+        write_together([(path, writes("new")) for path in files])
+    assert [path.read_text() for path in files if path.is_file()] == ["old", "old"]
+    assert sorted(tmp_path.iterdir()) == files
 
 
 def run(code, *arguments):
