@@ -116,11 +116,11 @@ def _read_stored(stream: io.RawIOBase, header: Header, *, skip: int) -> tuple[Vo
         raise VolumeError(
             f"the file is cut: {found:,} of {header.voxel_bytes:,} bytes of voxels; copy or download it again"
         )
-    rest = discard(stream, at_most=header.voxel_bytes + 1)
-    if rest > header.voxel_bytes:
+    rest = discard(stream, at_most=header.voxel_bytes)
+    if rest == header.voxel_bytes:  # or more: room for a second volume
         raise VolumeError(
-            f"the header declares {header.voxel_bytes:,} bytes of voxels, and more than that follow: it does "
-            "not describe all that the file holds. Save the volume that you need as a file of its own"
+            f"the header declares {header.voxel_bytes:,} bytes of voxels, and as many or more follow: it "
+            "does not describe all that the file holds. Save the volume that you need as a file of its own"
         )
     stored = content.view(header.dtype)
     if not header.dtype.isnative:
