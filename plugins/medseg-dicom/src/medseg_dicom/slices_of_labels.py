@@ -35,7 +35,7 @@ def label_frames(result: Result, frames: Sequence[Frame]) -> Numbers:
     Raises:
         VolumeError: the map holds a label that is no class, or lies elsewhere than the frames.
     """
-    numbers = _numbers(result)[result.labels.array]
+    numbers = _numbers(result)
     slices = _sample(numbers, result.labels.affine, frames, order=0)
     if numbers.any() and not slices.any():
         raise VolumeError(
@@ -94,14 +94,20 @@ def _sample(array: NDArray[Any], affine: Affine, frames: Sequence[Frame], *, ord
 
 
 def _numbers(result: Result) -> Numbers:
-    """The number of each label value, as a table."""
+    """(I, J, K): the number of the class of each voxel."""
     known = [label.value for label in result.classes if label.value != 0]
     present = np.unique(result.labels.array)
     if unknown := sorted(set(present.tolist()) - {0, *known}):
         raise VolumeError(f"the label map holds label {unknown[0]}, which {result.model} does not have")
-    table: Numbers = np.zeros(max([0, *known]) + 1, np.uint8 if len(known) < 256 else np.uint16)
-    table[known] = range(1, len(known) + 1)
-    return table
+    number_of = {0: 0} | {value: number for number, value in enumerate(known, start=1)}
+    # Of the labels that are there, however large they are: a table up to the largest may not fit in memory.
+    table: Numbers = np.array(
+        [number_of[value] for value in present.tolist()], np.uint8 if len(known) < 256 else np.uint16
+    )
+    numbers = np.empty(result.labels.shape, table.dtype)
+    for plane, labels in zip(numbers, result.labels.array, strict=True):  # places take eight bytes a voxel
+        plane[...] = table[np.searchsorted(present, labels)]
+    return numbers
 
 
 def _pixel_to_ras(frame: Frame) -> NDArray[np.float64]:

@@ -219,6 +219,18 @@ def test_a_label_that_is_no_class_is_refused(make_series, segmented, tmp_path):
             kind.write(result, tmp_path / "object.dcm")
 
 
+def test_a_label_may_be_any_number_however_large(make_series, segmented, tmp_path):
+    largest = 2**45
+    result, _ = segmented(make_series())
+    array = np.where(result.labels.array == 2, largest, result.labels.array.astype(np.int64))
+    classes = tuple(replace(label, value=largest) if label.value == 2 else label for label in result.classes)
+    large = replace(result, labels=result.labels.with_array(array, kind="labels"), classes=classes)
+    for name, given in {"small": result, "large": large}.items():
+        export_seg.write(given, tmp_path / f"{name}.dcm")
+    small, large = (pydicom.dcmread(tmp_path / f"{name}.dcm") for name in ("small", "large"))
+    assert large.PixelData == small.PixelData
+
+
 def test_a_label_map_that_lies_elsewhere_is_refused(make_series, segmented, tmp_path):
     result, _ = segmented(make_series())
     affine = result.labels.affine.copy()
