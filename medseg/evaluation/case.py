@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from medseg.batch.journal import NAME as JOURNAL
 from medseg.batch.journal import read_measured
 from medseg.comparison.metric import PairMetric
 from medseg.comparison.pair import Pair
@@ -183,7 +184,7 @@ def read_origin(predicted: Path, registry: Registry) -> dict[str, Any]:
     try:
         found = json.loads(predicted.with_name(name + ".json").read_text(encoding="utf-8"))
         # A cohort's records say nothing of times, so that they are the same each time: its journal does.
-        measured = found if "seconds" in found else _measured_in(predicted.parent)[name]
+        measured = found if "seconds" in found else _measured_beside(predicted)[name]
         return {
             "seconds": math.fsum(measured["seconds"].values()),
             "peak_memory_bytes": measured["peak_memory_bytes"],
@@ -193,8 +194,13 @@ def read_origin(predicted: Path, registry: Registry) -> dict[str, Any]:
         return {}  # another tool's prediction, or another kind of JSON: it says nothing of these
 
 
+def _measured_beside(predicted: Path) -> dict[str, Mapping[str, Any]]:
+    journal = (predicted.parent / JOURNAL).stat()
+    return _measured_in(predicted.parent, journal.st_mtime_ns, journal.st_size)
+
+
 @functools.lru_cache(maxsize=8)
-def _measured_in(folder: Path) -> dict[str, Mapping[str, Any]]:
+def _measured_in(folder: Path, mtime_ns: int, size: int) -> dict[str, Mapping[str, Any]]:  # noqa: ARG001  # a journal that grew is another one
     return read_measured(folder)
 
 

@@ -80,3 +80,13 @@ def test_times_of_a_cohort_s_predictions_are_found_in_its_journal(tmp_path):
     (tmp_path / NAME).write_text(json.dumps(line) + "\n")
     origin = read_origin(tmp_path / "a.nii.gz", default_registry())
     assert origin == {"seconds": 3.0, "peak_memory_bytes": 7, "model": "tiny:bright"}
+
+
+def test_a_journal_that_was_written_again_is_read_again(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps({"model": "tiny:bright"}))
+    line = {"done": "a", "measured": {"seconds": {"network": 2.0}, "peak_memory_bytes": 7}}
+    for seconds in (2.0, 35.5):
+        line["measured"]["seconds"]["network"] = seconds
+        with (tmp_path / NAME).open("a") as journal:
+            journal.write(json.dumps(line) + "\n")
+        assert read_origin(tmp_path / "a.nii.gz", default_registry())["seconds"] == seconds
