@@ -1,5 +1,6 @@
 """Who may come in, and whose volumes they see."""
 
+import asyncio
 import stat
 
 import pytest
@@ -63,6 +64,25 @@ def test_the_key_gives_a_cookie_and_leaves_the_address():
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
     assert "httponly" in answer.headers["set-cookie"].lower()
     assert client.get("/").text == "inside"
+
+
+@pytest.mark.parametrize("key", ["the-key", None])
+@pytest.mark.parametrize(
+    "path", ["//evil.example/x", "///evil.example/x", "/\\evil.example/x", "\\\\evil.example/x"]
+)
+def test_no_address_leads_to_another_host(path, key):
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    async def receive():
+        return {"type": "http.request"}
+
+    gate = Gate(PlainTextResponse("inside"), owners=OWNERS, key=key)
+    scope = {"type": "http", "method": "GET", "scheme": "https", "headers": []}
+    asyncio.run(gate(scope | {"path": path, "query_string": b"key=the-key"}, receive, send))
+    assert dict(sent[0]["headers"])[b"location"] == b"/evil.example/x"
 
 
 def test_a_websocket_needs_the_cookie_too():

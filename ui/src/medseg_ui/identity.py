@@ -123,7 +123,9 @@ class Gate:
             )
             await answer(scope, receive, send)
             return
-        welcome = RedirectResponse(scope["path"], status_code=303)  # the key does not stay in the address
+        # The key does not stay in the address. Of two slashes at its front a browser makes another host.
+        path = "/" + scope["path"].lstrip("/\\")
+        welcome = RedirectResponse(path, status_code=303)
         welcome.set_cookie(
             COOKIE,
             self._owners.new_cookie(),
