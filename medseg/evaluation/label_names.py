@@ -3,7 +3,7 @@
 import csv
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,10 @@ from medseg.errors import OptionError, VolumeError
 from medseg.volume import Volume, smallest_integer_type
 
 # 3D Slicer: number name r g b a; ITK-SNAP: number r g b alpha visible mesh "name".
-_SLICER = re.compile(r"(\d+)\s+(\S+)\s+\d+\s+\d+\s+\d+\s+\d+\s*")
+_SLICER = re.compile(r"(\d+)\s+(\S.*?)\s+\d+\s+\d+\s+\d+\s+\d+\s*")
 _ITKSNAP = re.compile(r'(\d+)\s+\d+\s+\d+\s+\d+\s+[\d.]+\s+\d+\s+\d+\s+"(.*)"\s*')
+_NUMBER = re.compile(r"[-+.]*\d")  # how a number begins, of which the head of a column has none
+_WHOLE = re.compile(r"\d+(\.0*)?")  # also as programs that know floats alone write it
 
 
 def read_label_names(text: str) -> dict[int, str]:
@@ -28,11 +30,10 @@ def read_label_names(text: str) -> dict[int, str]:
     Raises:
         OptionError: it is neither, or a number or a name is there twice.
     """
-    path = Path(text)
     if not re.fullmatch(r"\d+(=[^,]+)?(,\s*\d+(=[^,]+)?)*", text):
-        if not path.is_file():
+        if not _is_file(text):
             raise OptionError(f"labels {text!r}: no such file, and not of the form 1=liver,2=spleen")
-        return _checked(_read_table(path), text)
+        return _checked(_read_table(Path(text)), text)
     parts = [part.strip().partition("=") for part in text.split(",")]
     return _checked([(int(number), name or number) for number, _, name in parts], text)
 
@@ -52,36 +53,77 @@ def renumber(predicted: Volume, ours: Mapping[int, str], theirs: Mapping[int, st
         VolumeError: the prediction holds a number without a name.
     """
     numbers = {name: number for number, name in theirs.items()}
-    present = [int(n) for n in np.unique(predicted.array) if n]
+    values = np.unique(predicted.array)
+    present = [int(n) for n in values if n]
     unnamed = [n for n in present if n not in ours]
     if unnamed:
         raise VolumeError(
             f"the prediction holds the label {unnamed[0]}, for which its table has no name; "
             f"it names {', '.join(f'{n} {name}' for n, name in ours.items())}"
         )
-    table = np.zeros(max([*present, 0]) + 1, smallest_integer_type(max(theirs)))
-    for n in present:
-        table[n] = numbers.get(ours[n], 0)
+    table = np.array(
+        [numbers.get(ours[int(n)], 0) if n else 0 for n in values], smallest_integer_type(max(theirs))
+    )
     left_out = [ours[n] for n in present if ours[n] not in numbers]
     note = f"labels that the truth does not name were left out: {', '.join(left_out)}" if left_out else ""
-    return predicted.with_array(table[predicted.array]), note
+    return predicted.with_array(table[np.searchsorted(values, predicted.array)]), note
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except OSError:  # longer than a file's name may be
+        return False
 
 
 def _read_table(path: Path) -> list[tuple[int, str]]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # spreadsheets begin a CSV with a mark
         if path.suffix.lower() == ".json":
             return _from_json(json.loads(text))
         if path.suffix.lower() in (".csv", ".tsv"):
-            rows = list(csv.reader(text.splitlines(), delimiter="\t" if path.suffix == ".tsv" else ","))
-            return [(int(row[0]), row[1].strip()) for row in rows if row and row[0].strip().isdigit()]
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+            table = csv.reader(text.splitlines(), delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
+            rows = [(table.line_num, row) for row in table]
+            return _from_rows(path, rows)
+    except OptionError:
+        raise  # it says more of the table already
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, csv.Error) as error:
         raise OptionError(f"{path.name} is no table of labels: {type(error).__name__}: {error}") from error
+    return _from_lines(path, text)
+
+
+def _from_rows(path: Path, rows: Sequence[tuple[int, list[str]]]) -> list[tuple[int, str]]:
+    """Number and name of each row; the first may name the columns, and none is passed over."""
+    rows = [(line, row) for line, row in rows if any(map(str.strip, row)) and not row[0].startswith("#")]
+    if rows and not _NUMBER.match(rows[0][1][0].strip()):
+        del rows[0]
     found = []
-    for line in text.splitlines():
-        match = _SLICER.fullmatch(line.strip()) or _ITKSNAP.fullmatch(line.strip())
+    for line, row in rows:
+        number, name = row[0].strip(), "".join(row[1:2]).strip()
+        if not _WHOLE.fullmatch(number):
+            raise OptionError(
+                f"{path.name}, line {line}: {number!r} is no label's number; wanted rows of a whole number "
+                "from 0 up and a name"
+            )
+        if not name:
+            raise OptionError(
+                f"{path.name}, line {line}: the label {number} has no name; write one behind it"
+            )
+        found.append((int(number.partition(".")[0]), name))
+    return found
+
+
+def _from_lines(path: Path, text: str) -> list[tuple[int, str]]:
+    found = []
+    for number, line in enumerate(map(str.strip, text.splitlines()), start=1):
+        match = _SLICER.fullmatch(line) or _ITKSNAP.fullmatch(line)
         if match:
             found.append((int(match[1]), match[2]))
+        elif line and not line.startswith("#"):
+            raise OptionError(
+                f"{path.name}, line {number}: {line[:80]!r} is no line of a table of 3D Slicer (number name "
+                'r g b a) or ITK-SNAP (number r g b alpha visible mesh "name"); begin remarks with #'
+            )
     return found
 
 

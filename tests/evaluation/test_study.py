@@ -16,7 +16,7 @@ from medseg import OptionError
 from medseg.evaluation.case import Settings
 from medseg.evaluation.document import SCHEMA_FILE, to_document
 from medseg.evaluation.files import write_study
-from medseg.evaluation.label_names import read_label_names
+from medseg.evaluation.label_names import read_label_names, renumber
 from medseg.evaluation.pairing import match_files
 from medseg.evaluation.report_page import make_page
 from medseg.evaluation.study import name_models, run_study
@@ -217,6 +217,13 @@ def test_labels_are_matched_by_name_where_their_numbers_differ(write_volume, tmp
     assert "holds the label 31, for which its table has no name" in found.refusals[0].reason
 
 
+def test_labels_of_any_size_are_renumbered():
+    predicted = medseg.Volume(np.array([[[0, 2**45, 7, 2**45]]]), np.eye(4), kind="labels")
+    found, note = renumber(predicted, {2**45: "liver", 7: "spleen"}, {300: "liver"})
+    assert found.array.tolist() == [[[0, 300, 0, 300]]]
+    assert note == "labels that the truth does not name were left out: spleen"
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
@@ -224,6 +231,9 @@ def test_labels_are_matched_by_name_where_their_numbers_differ(write_volume, tmp
         ("dataset.json", '{"labels": {"background": 0, "liver": 1, "spleen": 2}}'),
         ("record.json", '{"labels": [{"value": 1, "name": "liver"}, {"value": 2, "name": "spleen"}]}'),
         ("names.csv", "value,name\n0,background\n1,liver\n2,spleen\n"),
+        ("bom.csv", "\ufeff1,liver\n2,spleen\n"),
+        ("floats.csv", "# by pandas\n\nvalue,name\n1.0,liver\n2.0,spleen\n,\n"),
+        ("names.tsv", "1\tliver\n2\tspleen\n"),
         ("slicer.ctbl", "# 3D Slicer\n0 background 0 0 0 0\n1 liver 200 100 0 255\n2 spleen 0 1 2 255\n"),
         ("snap.txt", '# ITK\n0 0 0 0 0 0 0 "Clear"\n1 255 0 0 1 1 1 "liver"\n2 0 255 0 1 1 1 "spleen"\n'),
     ],
@@ -233,11 +243,36 @@ def test_tables_of_labels(tmp_path, name, text):
     assert read_label_names(str(tmp_path / name)) == {1: "liver", 2: "spleen"}
 
 
+def test_names_in_a_table_may_be_of_several_words(tmp_path):
+    (tmp_path / "slicer.ctbl").write_text("# names\n\n1 left lung 1 2 3 255\n2 lobe 4 9 8 7 255\n")
+    assert read_label_names(str(tmp_path / "slicer.ctbl")) == {1: "left lung", 2: "lobe 4"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.csv", "value,name\n1,liver\n1.5,spleen\n", "a.csv, line 3: '1.5' is no label's number"),
+        ("a.csv", "1.5,liver\n", "a.csv, line 1: '1.5' is no label's number"),
+        ("a.csv", "1,liver\n-2,spleen\n", "a.csv, line 2: '-2' is no label's number"),
+        ("a.csv", "1,liver\ntwo,spleen\n", "a.csv, line 2: 'two' is no label's number"),
+        ("a.csv", "1,liver\n2\n", "a.csv, line 2: the label 2 has no name"),
+        ("a.csv", "1,liver\n2, \n", "a.csv, line 2: the label 2 has no name"),
+        ("a.ctbl", "# c\n1 liver 1 2 3 255\n2 spleen 1 2 255\n", "a.ctbl, line 3: '2 spleen 1 2 255' is no"),
+        ("a.txt", "1 liver\n", "a.txt, line 1: '1 liver' is no line of a table of 3D Slicer"),
+    ],
+)
+def test_no_line_of_a_table_of_labels_is_passed_over(tmp_path, name, text, message):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(OptionError, match=f"^{message}"):
+        read_label_names(str(tmp_path / name))
+
+
 def test_labels_as_text():
     assert read_label_names("1=liver,2=left kidney") == {1: "liver", 2: "left kidney"}
     assert read_label_names("3, 5") == {3: "3", 5: "5"}
     for text, message in (
         ("liver", "no such file"),
+        ("liver=1," * 60, "no such file"),
         ("1=a,1=b", "number 1 is there twice"),
         ("1=a,2=a", "name a is there twice"),
         ("0=background", "no label but the background"),
