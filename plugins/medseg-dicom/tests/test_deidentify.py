@@ -147,6 +147,22 @@ def test_two_patients_stay_two_and_two_series_two_folders(make_series, tmp_path)
     assert len({dataset.PatientID for dataset in instances(tmp_path / "copy")}) == 2
 
 
+@pytest.mark.parametrize(
+    ("character_set", "one", "another"), [("ISO_IR 192", "山田", "田中"), ("ISO_IR 100", "Mü1", "Mä1")]
+)
+def test_patients_whose_ids_have_letters_of_any_script_stay_two(
+    character_set, one, another, make_series, tmp_path
+):
+    def of_two(dataset, number):
+        dataset.SpecificCharacterSet = character_set
+        dataset.PatientID = one if number % 2 else another
+
+    deidentify(make_series(edit=of_two), tmp_path / "copy")
+    patients = [dataset.PatientID for dataset in instances(tmp_path / "copy")]
+    assert patients == patients[:2] * 4
+    assert patients[0] != patients[1]
+
+
 def test_an_image_that_says_that_text_is_drawn_into_it_is_refused(bad, tmp_path):
     with pytest.raises(VolumeError, match=r"BurnedInAnnotation \(0028,0301\) is YES.*burned-in=keep"):
         deidentify(bad / "48_phi_private", tmp_path / "copy")

@@ -175,7 +175,7 @@ def _copy(source: Source, pseudonyms: Pseudonyms, *, keep_burned_in: bool) -> Da
             f"{named('BurnedInAnnotation')} is YES: text is drawn into the pixels, perhaps a name. Look at "
             "the images; if they hold none, use --allow burned-in=keep"
         )
-    patient = pseudonyms.patient(Elements(dataset).text("PatientID") or "")
+    patient = pseudonyms.patient(Elements(dataset).undecoded("PatientID"))
     syntax = _stated_or_guessed(dataset)
     remove_patient(dataset, pseudonyms)
     dataset.PatientID = dataset.PatientName = patient

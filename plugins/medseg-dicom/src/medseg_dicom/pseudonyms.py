@@ -25,14 +25,18 @@ class Pseudonyms:
         """The new UID, as DICOM PS3.5, B.2 makes one of a UUID; the standard's own stay."""
         if not uid or UID(uid).name != uid:
             return uid
-        return UID(f"2.25.{uuid.UUID(bytes=self._digest('uid', uid)[:16], version=5).int}")
+        return UID(f"2.25.{uuid.UUID(bytes=self._digest('uid', uid.encode())[:16], version=5).int}")
 
-    def patient(self, identifier: str) -> str:
-        """A number for a patient, so that two of them stay two; nothing for nothing."""
+    def patient(self, identifier: bytes) -> str:
+        """A number for a patient, so that two of them stay two; nothing for nothing.
+
+        Args:
+            identifier: as the file has it: decoded, IDs in letters that are not known would become one.
+        """
         return f"P{self._digest('patient', identifier).hex()[:12].upper()}" if identifier else ""
 
-    def _digest(self, purpose: str, text: str) -> bytes:
-        return hmac.new(self.key, f"{purpose}\0{text}".encode(), hashlib.sha256).digest()
+    def _digest(self, purpose: str, text: bytes) -> bytes:
+        return hmac.new(self.key, purpose.encode() + b"\0" + text, hashlib.sha256).digest()
 
 
 def is_secret(key: bytes) -> bool:

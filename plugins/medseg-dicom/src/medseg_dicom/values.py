@@ -35,8 +35,12 @@ class Elements:
 
     def text(self, keyword: str) -> str | None:
         """A text without its padding."""
+        return self.undecoded(keyword).decode("ascii", "replace") or None
+
+    def undecoded(self, keyword: str) -> bytes:
+        """The bytes of a text without its padding, whatever its character set; none of an absent one."""
         raw, _ = self._raw(keyword)
-        return raw.decode("ascii", "replace").strip(" \0") or None
+        return raw.strip(b" \0")
 
     def numbers(self, keyword: str, count: int) -> tuple[float, ...] | None:
         """Exactly ``count`` finite numbers, written as text or in binary.
