@@ -1,13 +1,13 @@
 """Scores of groups of cases: by sex, scanner, site, age."""
 
 import csv
-import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from medseg.errors import OptionError
@@ -15,6 +15,7 @@ from medseg.evaluation.scores import Scores
 from medseg.evaluation.statistics import Summary, summarise
 
 MOST_GROUPS = 8  # values of one attribute; numbers with more are cut at their quartiles
+_DIGITS, _MOST_DIGITS = 6, 17  # of an edge between groups in their names; the most say a float64 in full
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,23 +40,29 @@ def read_attributes(path: Path) -> dict[str, dict[str, str]]:
     """Attributes by case from a CSV file whose first row names the columns, one of them ``case``.
 
     Raises:
-        OptionError: no such column, or a case is there twice.
+        OptionError: no such column, or a case has no name or is there twice.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise OptionError(f"{path} cannot be read as a CSV file: {error}") from error
-    rows = list(csv.DictReader(text.splitlines()))
-    if not rows or "case" not in rows[0]:
+    table = csv.DictReader(text.splitlines())
+    rows = [(table.line_num, row) for row in table]
+    if not rows or "case" not in rows[0][1]:
         raise OptionError(
             f"{path.name}: wanted a column named case beside those of the attributes; "
-            f"found {', '.join(map(str, rows[0])) if rows else 'no rows'}"
+            f"found {', '.join(map(str, rows[0][1])) if rows else 'no rows'}"
         )
     found: dict[str, dict[str, str]] = {}
-    for row in rows:
-        case = row.pop("case").strip()
+    for line, row in rows:
+        case = (row.pop("case") or "").strip()  # a row that ends early has no text there
+        if not case:
+            raise OptionError(
+                f"{path.name}, line {line}: the case has no name; write it in the column case, or remove the "
+                "row"
+            )
         if case in found:
-            raise OptionError(f"{path.name}: the case {case} is there twice")
+            raise OptionError(f"{path.name}, line {line}: the case {case} is there twice; keep one row of it")
         found[case] = {str(k): (v or "").strip() for k, v in row.items() if isinstance(v, str | None) and k}
     return found
 
@@ -114,13 +121,26 @@ def _groups(values: Mapping[str, str], column: str) -> dict[str, str]:
             f"wanted at most {MOST_GROUPS}. Leave the column out of the table, or put its values together"
         )
     edges = np.quantile([numbers[value] for value in values.values()], [0.25, 0.5, 0.75])
+    low, middle, high = _spell(edges, list(numbers.values()))
     names = [
-        f"{column} up to {edges[0]:g}",
-        *(f"{column} over {low:g} up to {high:g}" for low, high in itertools.pairwise(edges)),
-        f"{column} over {edges[2]:g}",
+        f"{column} up to {low}",
+        f"{column} over {low} up to {middle}",
+        f"{column} over {middle} up to {high}",
+        f"{column} over {high}",
     ]
     ordered = sorted(values.items(), key=lambda item: numbers[item[1]])
     return {case: names[int(np.searchsorted(edges, numbers[value]))] for case, value in ordered}
+
+
+def _spell(edges: NDArray[np.float64], numbers: Sequence[float]) -> list[str]:
+    """Edges of groups with so many digits that they part the numbers as the edges themselves do."""
+    for digits in range(_DIGITS, _MOST_DIGITS):
+        texts = [f"{edge:.{digits}g}" for edge in edges]
+        if np.array_equal(
+            np.searchsorted(np.array(texts, np.float64), numbers), np.searchsorted(edges, numbers)
+        ):
+            return texts
+    return [f"{edge:.{_MOST_DIGITS}g}" for edge in edges]
 
 
 def _tests(scores: Scores, groups: Mapping[str, str]) -> dict[tuple[str, str, str], float]:

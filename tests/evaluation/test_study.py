@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+from collections import Counter
 
 import jsonschema
 import numpy as np
@@ -343,7 +344,9 @@ def test_names_of_models(tmp_path):
     [
         ("name,sex\na,F\n", "wanted a column named case"),
         ("", "no rows"),
-        ("case,sex\na,F\na,M\n", "a is there twice"),
+        ("case,sex\na,F\na,M\n", "attributes.csv, line 3: the case a is there twice"),
+        ("case,sex\na,F\n\n ,M\n", "attributes.csv, line 4: the case has no name"),
+        ("sex,case\nF,a\nM\n", "attributes.csv, line 3: the case has no name"),
     ],
 )
 def test_tables_of_attributes_that_are_none(tmp_path, text, message):
@@ -370,6 +373,15 @@ def test_numbers_are_cut_at_their_quartiles_and_many_words_are_refused():
         "age over 5.5 up to 8.25",
         "age over 8.25",
     ]
+    days = _groups({f"case{n}": str(20230101 + n) for n in range(28)}, "date")
+    assert Counter(days.values()) == {
+        "date up to 20230107.8": 7,
+        "date over 20230107.8 up to 20230114.5": 7,
+        "date over 20230114.5 up to 20230121.2": 7,
+        "date over 20230121.2": 7,
+    }
+    few = _groups({f"case{n}": str(max(0, n - 15)) for n in range(25)}, "stage")
+    assert Counter(few.values()) == {"stage up to 0": 16, "stage over 0 up to 3": 3, "stage over 3": 6}
     with pytest.raises(OptionError, match="has 12 values that are no numbers"):
         _groups({f"case{n}": f"word{n}" for n in range(12)}, "note")
 
