@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from medseg.atomic import write_together
+from medseg.atomic import whole_folder, write_together
 from medseg.description import from_json, to_json
 from medseg.errors import ContractError, ResourceError, WeightsError
 from medseg.model import Model, Weights
@@ -102,7 +102,7 @@ def write_model(
     short = [name for name in names if ":" not in name]
     if short:
         raise ContractError(f"model {model.name}: {', '.join(short)} must be named in full, as plugin:name")
-    content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+    content = save(_apart(tensors))
     weights = replace(
         model.weights,
         source=f"file:{WEIGHTS}",
@@ -117,18 +117,26 @@ def write_parts(folder: Path, model: Model, parts: "Sequence[tuple[Model, Mappin
     """Write a model that is made of others: each in a folder of its own inside, the whole's contract last.
 
     Args:
-        folder: made if it is not there.
+        folder: not there, or empty.
         model: whose ``parts`` name them ``./part-1`` and so on.
         parts: model and tensors of each, as for ``write_model``.
 
     Raises:
-        ContractError, ResourceError: as ``write_model``.
+        ContractError: as ``write_model``.
+        ResourceError: the system refused. In every case no part is left behind.
     """
-    written = [
-        write_model(folder / part.model, own, tensors)
-        for part, (own, tensors) in zip(model.parts, parts, strict=True)
-    ]
-    _write(folder, replace(model, weights=weights_of_parts(written)), {})
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if folder.exists():
+            folder.rmdir()  # Windows gives no folder a name that is taken, though by an empty one
+    except OSError as error:
+        raise ResourceError(f"cannot make the folder {folder}: {error.strerror}; choose another") from error
+    with whole_folder(folder) as whole:
+        written = [
+            write_model(whole / part.model, own, tensors)
+            for part, (own, tensors) in zip(model.parts, parts, strict=True)
+        ]
+        _write(whole, replace(model, weights=weights_of_parts(written)), {})
     return read_model(folder)
 
 
@@ -178,6 +186,18 @@ def _filled(content: bytes) -> Callable[[Path], None]:
         part.write_bytes(content)
 
     return write
+
+
+def _apart(tensors: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
+    """The tensors, each with memory of its own: a layer that a network has under two names is two here."""
+    apart: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in tensors.items():
+        plain = tensor.detach().cpu().contiguous()
+        address = plain.untyped_storage().data_ptr()
+        apart[name] = plain.clone() if address in seen else plain
+        seen.add(address)
+    return apart
 
 
 def _located(model: Model, folder: Path) -> Model:

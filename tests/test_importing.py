@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import medseg
+from medseg import model_folder
 from medseg.errors import ContractError, OptionError, UnknownNameError, WeightsError
 from medseg.importing import compose, find_importer, import_model
 from medseg.model_folder import read_model
@@ -129,6 +130,24 @@ def test_several_become_one_whose_labels_go_by_name(tmp_path, home, registry):
     np.testing.assert_array_equal(found.labels.array, expected)
     assert found.labels.grid.matches(image().grid)
     assert found.provenance["weights_sha256"] == model.weights.sha256
+
+
+def test_several_of_which_one_cannot_be_written_leave_nothing(tmp_path, home, registry, monkeypatch):
+    write = model_folder.write_model
+
+    def refuse(folder, model, tensors):
+        if model.name.endswith("part-2"):
+            raise ContractError("no")
+        return write(folder, model, tensors)
+
+    sources = [thresholds(tmp_path, "t1", air=-1, ball=1), thresholds(tmp_path, "t12", air=-1, egg=2)]
+    (home / "models/both").mkdir(parents=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(model_folder, "write_model", refuse)
+        with pytest.raises(ContractError, match="no"):
+            import_model(sources, "both", registry=registry)
+    assert not [path for path in (home / "models").rglob("*") if path.name != "both"]
+    assert len(import_model(sources, "both", registry=registry)[0].parts) == 2
 
 
 def test_the_numbers_of_several_may_be_given(tmp_path, home, registry):

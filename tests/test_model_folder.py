@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from medseg.catalogue import find_model, models
 from medseg.errors import ContractError, PluginError, UnknownNameError, WeightsError
@@ -100,6 +101,15 @@ def test_other_files_of_the_folder_stay_and_further_ones_come_along(folder, tens
         "metrics.json",
         "weights.safetensors",
     ]
+
+
+def test_tensors_that_share_memory_are_written_as_two(tmp_path):
+    shared = torch.arange(6.0).reshape(2, 3)
+    whole = {"first": shared, "again": shared, "turned": shared.T, "part": shared[1]}
+    write_model(tmp_path / "shared", description(), whole)
+    written = load_file(tmp_path / "shared/weights.safetensors")
+    assert written.keys() == whole.keys()
+    assert all(torch.equal(written[name], tensor) for name, tensor in whole.items())
 
 
 def test_a_failure_leaves_no_contract(tmp_path, tensors):
