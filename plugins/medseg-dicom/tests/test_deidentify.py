@@ -208,6 +208,72 @@ def test_a_value_that_cannot_be_read_is_named_by_its_tag_and_not_quoted(make_ser
     assert "DOE" not in str(caught.value)
 
 
+def nested():
+    item = Dataset()
+    item.PatientName = "DOE^JANE"
+    return Sequence([item])
+
+
+@pytest.mark.parametrize("depth", ["top", "item"])
+@pytest.mark.parametrize(
+    ("tag", "representation", "value"),
+    [
+        (0x00280106, "LO", "DOE^JANE"),  # numbers
+        (0x00280106, "SQ", nested()),
+        (0x00280120, "UT", "DOE^JANE"),
+        (0x00281052, "LO", "DOE^JANE"),
+        (0x00189087, "OB", b"DOE^JANE"),
+        (0x00189087, "SQ", nested()),
+        (0x00180015, "SQ", nested()),  # a code
+        (0x00080070, "SQ", nested()),  # the machine's maker
+        (0x00080070, "OB", b"DOE^JANE"),
+        (0x00283000, "OB", b"DOE^JANE"),  # a sequence
+        (0x00283000, "LO", "DOE^JANE"),
+    ],
+)
+def test_a_name_in_another_representation_than_that_of_its_tag_is_refused(
+    tag, representation, value, depth, make_series, tmp_path
+):
+    def hide(dataset, number):
+        inner = Dataset()
+        inner[tag] = DataElement(tag, representation, value)
+        if depth == "top":
+            dataset[tag] = inner[tag]
+        else:
+            dataset.DerivationCodeSequence = Sequence([inner])
+
+    named = rf"\({tag >> 16:04x},{tag & 0xFFFF:04x}\) has the representation {representation}; wanted "
+    with pytest.raises(VolumeError, match=named) as caught:
+        deidentify(make_series(edit=hide), tmp_path / "copy")
+    assert "DOE" not in str(caught.value)
+    assert not (tmp_path / "copy").exists()
+
+
+def test_a_number_whose_file_does_not_know_its_representation_stays(make_series, tmp_path):
+    def edit(dataset, number):
+        dataset.add_new(0x00280106, "US", 7)
+
+    source = make_series(edit=edit)
+    tag, value = b"\x28\0\x06\x01", b"\7\0"
+    for path in source.iterdir():
+        content = path.read_bytes()
+        assert tag + b"US\2\0" + value in content
+        path.write_bytes(content.replace(tag + b"US\2\0" + value, tag + b"UN\0\0\2\0\0\0" + value))
+    deidentify(source, tmp_path / "copy")
+    assert [copy.SmallestImagePixelValue for copy in instances(tmp_path / "copy")] == [7] * 8
+
+
+def test_pixels_whose_file_does_not_know_their_representation_stay(make_series, tmp_path):
+    source = make_series(size=(200, 200))  # pydicom takes only what is smaller for what the dictionary says
+    expected = read(source)
+    for path in source.iterdir():
+        content = path.read_bytes()
+        assert content.count(b"\xe0\x7f\x10\0OW") == 1
+        path.write_bytes(content.replace(b"\xe0\x7f\x10\0OW", b"\xe0\x7f\x10\0UN"))
+    deidentify(source, tmp_path / "copy")
+    np.testing.assert_array_equal(read(tmp_path / "copy").array, expected.array)
+
+
 def test_a_folder_that_exists_or_cannot_be_made_is_not_touched(make_series, tmp_path):
     source = make_series()
     with pytest.raises(OptionError, match="exists"):

@@ -107,6 +107,8 @@ def remove_patient(dataset: Dataset, pseudonyms: Pseudonyms) -> None:
             del dataset[tag]
             continue
         element = _element(dataset, tag)
+        if action in ("keep", "descend"):
+            _check_representation(element)
         if action == "keep" and not _is_plain(element):
             if dictionary_VR(tag) in ("DS", "IS"):
                 raise _unreadable(tag)
@@ -212,6 +214,19 @@ def _element(dataset: Dataset, tag: BaseTag) -> DataElement:
         return dataset[tag]  # converted from its bytes only now
     except Exception:  # noqa: BLE001  # pydicom raises what the value leads it into, and quotes it
         raise _unreadable(tag) from None
+
+
+def _check_representation(element: DataElement) -> None:
+    """What stays, or is entered, is judged by what its tag holds: a file that says otherwise hides a text."""
+    wanted = dictionary_VR(element.tag)
+    fitting = {wanted, *wanted.split(" or ")}
+    if "OW" in fitting:
+        fitting.add("UN")  # as of pixels that went through a system which did not know their tag
+    if element.VR not in fitting:
+        raise VolumeError(
+            f"({element.tag.group:04x},{element.tag.element:04x}) has the representation {element.VR}; "
+            f"wanted {wanted}; the file is damaged. Export it again"
+        )
 
 
 def _unreadable(tag: BaseTag) -> VolumeError:
