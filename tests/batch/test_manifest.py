@@ -61,12 +61,40 @@ def test_a_case_with_too_few_channels_or_a_lost_image_is_refused_and_the_others_
     assert sound.problem == ""
 
 
+def test_the_numbers_of_the_columns_are_the_order_of_the_channels(folder):
+    head = [f"image{number}" for number in range(11, 1, -1)] + ["image"]
+    row = [f"scans/{number}.nii" for number in range(11, 0, -1)]
+    for number in range(1, 12):
+        (folder / "scans" / f"{number}.nii").touch()
+    (entry,) = read_manifest(write(folder / "cases.csv", f"{','.join(head)}\n{','.join(row)}\n"))
+    assert [source.stem for source in entry.sources] == [str(number) for number in range(1, 12)]
+    assert entry.problem == ""
+
+
+def test_a_case_with_a_gap_before_a_channel_is_refused_and_the_others_are_not(folder):
+    a, b = "scans/a.nii.gz", "scans/b.nii.gz"
+    text = f"name,image,image2,image3\nann,{a},,{b}\nbob,,{a},\nsid,{a},{b},\n"
+    ann, bob, sid = read_manifest(write(folder / "cases.csv", text))
+    assert ann.problem == (
+        "cases.csv, line 2: image2 is empty and image3 is not; write a path there, or leave out what is "
+        "behind"
+    )
+    assert bob.problem.startswith("cases.csv, line 3: image is empty and image2 is not")
+    assert (sid.problem, len(sid.sources)) == ("", 2)
+    (lost,) = read_manifest(write(folder / "cases.csv", f"image,image3\n{a},{b}\n"))
+    assert lost.problem.startswith("cases.csv, line 2: image2 is empty and image3 is not")
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
         ("a.csv", "scan,name\nx,y\n", "a.csv has the columns scan, name; wanted one called image"),
         ("a.csv", "image\n", "a.csv lists no case"),
         ("a.csv", "", r"a.csv has the columns \(none\)"),
+        ("a.csv", "image,image2,image02\nx,y,z\n", "the columns image, image2, image02; wanted"),
+        ("a.csv", "image,image2,image2\nx,y,z\n", "the columns image, image2, image2; wanted"),
+        ("a.csv", "image,image1\nx,y\n", "a.csv has the columns image, image1; wanted image, image2, image3"),
+        ("a.csv", "image,image0\nx,y\n", "the columns image, image0; wanted"),
         ("a.csv", "image,name\nscans/a.nii.gz,../x\n", r"line 2: name is '../x'; wanted a file name"),
         ("a.jsonl", "{image}\n", "a.jsonl, line 1: no JSON"),
         ("a.jsonl", "[1]\n", "a.jsonl, line 1: wanted an object, got list"),
