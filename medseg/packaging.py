@@ -202,7 +202,7 @@ def _write_pages(
     distribution = source.name.replace("_", "-")
     plugin = distribution.removeprefix("medseg-")
     licences = list(dict.fromkeys([CODE_LICENCE, *(model.weights.licence for model in models)]))
-    texts = {f"LICENSE.{notice.stem}.txt": notice for notice in notices}
+    texts = _named(notices)
     values = {
         "name": plugin,
         "distribution": distribution,
@@ -233,6 +233,20 @@ def _write_pages(
     (source / "py.typed").touch()
     for name, notice in texts.items():
         (root / name).write_bytes(notice.read_bytes())
+
+
+def _named(notices: Sequence[Path]) -> dict[str, Path]:
+    """Notices by the names that they get; those of one name get a number, for none may take another's."""
+    texts: dict[str, Path] = {}
+    taken: set[str] = set()
+    for notice in notices:
+        name, number = f"LICENSE.{notice.stem}.txt", 1
+        while name.lower() in taken:  # some disks take capital letters for small ones
+            number += 1
+            name = f"LICENSE.{notice.stem}-{number}.txt"
+        taken.add(name.lower())
+        texts[name] = notice
+    return texts
 
 
 def _needs(models: Sequence[Model], registry: Registry) -> list[str]:

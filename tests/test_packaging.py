@@ -131,6 +131,21 @@ def test_licence_card_and_record_go_along_without_names_of_patients(folder, site
     assert not any("Jane" in text for text in texts)
 
 
+def test_notices_of_one_name_all_go_along(folder, tmp_path):
+    notices = []
+    for place in ("a", "b"):
+        (tmp_path / place).mkdir()
+        notices.append(tmp_path / place / "LICENSE.txt")
+        notices[-1].write_text(f"licence of {place}")
+    flags = [part for notice in notices for part in ("--notice", notice)]
+    done = package(folder / "run", "-o", tmp_path, *flags)
+    assert done.exit_code == 0, done.output
+    root = tmp_path / "medseg-balls"
+    texts = {path.name: path.read_text() for path in root.glob("LICENSE.*")}
+    assert texts == {"LICENSE.LICENSE.txt": "licence of a", "LICENSE.LICENSE-2.txt": "licence of b"}
+    assert all(name in (root / "LICENSE").read_text() for name in texts)
+
+
 def test_without_a_probe_the_weights_stay_as_they_are(folder):
     done = package(folder / "run", "-o", folder / "plain")
     assert done.exit_code == 0, done.output
