@@ -233,6 +233,32 @@ def test_each_step_keeps_two_labels_apart_and_an_empty_map_empty(name, image):
     assert not medseg.refine(image, labels(np.zeros(SHAPE)), name).array.any()
 
 
+@pytest.mark.parametrize("name", REFINERS)
+def test_each_step_keeps_a_mask_of_the_whole_image(name, image):
+    full = labels(np.full(SHAPE, 3))
+    np.testing.assert_array_equal(medseg.refine(image, full, name).array, full.array)
+
+
+@pytest.mark.parametrize("name", sorted({*REFINERS} - {"classics:slic"}))  # its pieces are wider than that
+def test_each_step_leaves_a_narrow_background_and_what_the_field_of_view_cuts(name):
+    """A block whose faces are those of the image, but for a rim of two voxels at one end."""
+    block = np.ones((16, 16, 16), bool)
+    block[:, :, 14:] = False
+    values = 100 * block + np.random.default_rng(0).normal(0, 5, block.shape)
+    picture = Volume(values.astype(np.float32), np.eye(4))
+    mask = Volume(block.astype(np.uint8), np.eye(4), kind="labels")
+    found = medseg.refine(picture, mask, name).array
+    assert (found != mask.array).mean() < 0.01
+
+
+def test_the_background_has_seeds_as_labels_have():
+    mask = np.ones(SHAPE, np.uint8)
+    mask[0] = 0
+    drawn = beginnings.seeds_of_mask(labels(mask), band_mm=5.0).array
+    assert (drawn[0] == 2).all()
+    assert set(np.unique(drawn[1:])) == {0, 1}
+
+
 def test_points_and_brightness_make_seeds(image):
     by_brightness = beginnings.find_seeds(image).array
     assert by_brightness[TRUTH].max() == 1

@@ -93,7 +93,7 @@ def seeds_of_mask(labels: Volume, *, band_mm: float) -> Volume:
     Args:
         labels: a label map.
         band_mm: > 0; nearer to a label's border than this nothing is sure. A label that is nowhere so
-            deep keeps the deeper half of itself.
+            deep keeps the deeper half of itself, and so does the background.
 
     Raises:
         OptionError: ``band_mm`` is not positive.
@@ -105,8 +105,10 @@ def seeds_of_mask(labels: Volume, *, band_mm: float) -> Volume:
         mask = np.pad(labels.array == value, 1, mode="edge")  # the field of view cuts, it is no border
         depth = ndimage.distance_transform_edt(mask, sampling=labels.spacing_mm)[1:-1, 1:-1, 1:-1]
         seeds[depth > min(band_mm, float(depth.max()) / 2)] = value
-    far = ndimage.distance_transform_edt(labels.array == 0, sampling=labels.spacing_mm) > band_mm
-    seeds[far] = int(labels.array.max()) + 1
+    empty = labels.array == 0
+    if empty.any():
+        depth = ndimage.distance_transform_edt(empty, sampling=labels.spacing_mm)
+        seeds[depth > min(band_mm, float(depth.max()) / 2)] = int(labels.array.max()) + 1
     return labels.with_array(seeds)
 
 

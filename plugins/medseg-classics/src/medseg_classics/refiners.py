@@ -148,7 +148,7 @@ def _in_box(refine: Callable[[Volume, Volume], Volume], around_mm: float) -> Ref
             raise ContractError(
                 f"the image has {image.grid!r}, the labels {labels.grid!r}: resample one onto the other"
             )
-        if not labels.array.any():
+        if labels.array.min() == labels.array.max():  # nothing, or one label everywhere: there is no border
             return labels, _keep
         start, stop = _box(labels.array > 0, labels.spacing_mm, around_mm)
         small, undo = crop(labels, start, stop)

@@ -5,6 +5,7 @@ Geodesic active contours. IJCV 22, 1997. A Chan-Vese contour with spacing is med
 ``refine(..., region="global")``; ITK's dense one finds half of a ball.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from medseg_classics.seeds import check_seeds
 
 itk: Any = SimpleITK  # its functions have no types
 snakes: Any = segmentation  # has them for a part
+Array = NDArray[Any]
 
 
 def morphological_chan_vese(
@@ -38,9 +40,12 @@ def morphological_chan_vese(
     """
     _check(image, initial, iterations, smoothing)
     cubes, start = _on_cubes(image, initial)
-    found = snakes.morphological_chan_vese(
-        cubes.array.astype(np.float64), iterations, init_level_set=start.array, smoothing=smoothing
-    )
+
+    def move(values: Array, mask: Array) -> Array:
+        moved: Array = snakes.morphological_chan_vese(values, 1, init_level_set=mask, smoothing=smoothing)
+        return moved
+
+    found = _moved(move, cubes.array.astype(np.float64), start.array, iterations, smoothing=smoothing)
     return _brought_back(found, start, initial)
 
 
@@ -75,9 +80,15 @@ def morphological_geodesic(
     edges = snakes.inverse_gaussian_gradient(
         (cubes.array - cubes.array.min()) / span, alpha=1000.0, sigma=edge_mm / cubes.spacing_mm[0]
     )
-    found = snakes.morphological_geodesic_active_contour(
-        edges, iterations, init_level_set=start.array, smoothing=smoothing, balloon=balloon
-    )
+    threshold = float(np.percentile(edges, 40))  # scikit-image's own, of the image without what is added
+
+    def move(values: Array, mask: Array) -> Array:
+        moved: Array = snakes.morphological_geodesic_active_contour(
+            values, 1, init_level_set=mask, smoothing=smoothing, threshold=threshold, balloon=balloon
+        )
+        return moved
+
+    found = _moved(move, edges, start.array, iterations, smoothing=smoothing)
     return _brought_back(found, start, initial)
 
 
@@ -140,7 +151,25 @@ def _on_cubes(image: Volume, initial: Volume) -> tuple[Volume, Volume]:
     return cubes, resample_to(start, cubes.grid)[0]
 
 
-def _brought_back(found: NDArray[Any], cubes: Volume, initial: Volume) -> Volume:
+def _moved(
+    move: Callable[[Array, Array], Array], values: Array, mask: Array, iterations: int, *, smoothing: int
+) -> Array:
+    """A mask after some iterations, each with what the field of view cuts continued beyond it.
+
+    scikit-image smooths against zeros: a mask that goes on outside would be worn down at the faces.
+    """
+    reach = 2 * smoothing + 1  # voxels that one iteration looks away
+    for _ in range(iterations):
+        margins = [
+            (reach * bool(mask.take(0, axis).any()), reach * bool(mask.take(-1, axis).any()))
+            for axis in range(mask.ndim)
+        ]
+        inner = tuple(slice(before, before + n) for (before, _), n in zip(margins, mask.shape, strict=True))
+        mask = move(np.pad(values, margins, mode="edge"), np.pad(mask, margins, mode="edge"))[inner]
+    return mask
+
+
+def _brought_back(found: Array, cubes: Volume, initial: Volume) -> Volume:
     labels = cubes.with_array(found.astype(np.uint8), kind="labels")
     return resample_to(labels, initial.grid)[0]
 
