@@ -289,6 +289,76 @@ def test_what_would_have_to_be_run_or_is_not_reproduced_is_refused_by_name(tmp_p
         import_model([bundle(tmp_path, config, net=network())], "bright")
 
 
+def with_format(**changes):
+    return {**METADATA, "network_data_format": {**METADATA["network_data_format"], **changes}}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "says"),
+    [
+        ({**METADATA, "network_data_format": []}, r"network_data_format is \[\]; wanted a JSON object"),
+        (with_format(inputs=["x"]), r"network_data_format::inputs is \['x'\]; wanted a JSON object"),
+        (with_format(inputs={"image": 1}), r"network_data_format::inputs::image is 1; wanted a JSON object"),
+        (with_format(inputs={"image": {"num_channels": "1"}}), "num_channels of the inputs is '1'; wanted a"),
+        (
+            with_format(inputs={"image": {"channel_def": ["x"]}}),
+            r"channel_def of the inputs is \['x'\]; want",
+        ),
+        (with_format(outputs={"pred": {"channel_def": "x"}}), "channel_def of the outputs is 'x'; wanted a"),
+    ],
+)
+def test_metadata_of_another_form_are_refused_by_their_field(tmp_path, metadata, says):
+    with pytest.raises(ContractError, match=rf"metadata\.json: {says}"):
+        import_model([bundle(tmp_path, metadata=metadata)], "bright")
+
+
+RANGE = {"_target_": "ScaleIntensityRanged", "keys": "image", "a_min": 0, "a_max": 1}
+
+
+@pytest.mark.parametrize(
+    ("transform", "says"),
+    [
+        ({**RANGE, "b_min": 0, "b_max": "q"}, r"has {'b_min': 0, 'b_max': 'q'}; wanted numbers"),
+        ({**RANGE, "b_min": 0}, r"has {'b_min': 0, 'b_max': None}; wanted numbers"),
+        ({**RANGE, "a_max": float("nan")}, r"'a_max': nan}; wanted numbers"),
+        (
+            {"_target_": "ScaleIntensityd", "keys": "image", "minv": "q"},
+            r"has {'minv': 'q', 'maxv': 1.0}; wa",
+        ),
+        ({"_target_": "Orientationd", "keys": "image", "axcodes": "XYZ"}, "axcodes='XYZ'; wanted one letter"),
+        ({"_target_": "Orientationd", "keys": "image", "axcodes": "RLS"}, "axcodes='RLS'; wanted one letter"),
+        (
+            {"_target_": "Spacingd", "keys": "image", "pixdim": 1, "mode": ["bilinear", "nearest"]},
+            r"mode=\['bilinear', 'nearest'\]; medseg reproduces",
+        ),
+    ],
+)
+def test_values_that_no_transform_has_are_refused_by_their_field(tmp_path, transform, says):
+    config = copy.deepcopy(CONFIG)
+    config["preprocessing"]["transforms"] = [transform]
+    with pytest.raises(ContractError, match=rf"inference\.json: preprocessing.*{says}"):
+        import_model([bundle(tmp_path, config)], "bright")
+
+
+@pytest.mark.parametrize("overlap", [[[0.5]], [0.5, 0.25, 0.5], 1.0, []])
+def test_an_overlap_that_no_window_has_is_refused(tmp_path, overlap):
+    config = changed(inferer={**CONFIG["inferer"], "overlap": overlap})
+    with pytest.raises(ContractError, match="medseg reproduces one number for all axes"):
+        import_model([bundle(tmp_path, config)], "bright")
+
+
+def test_a_network_with_one_layer_under_two_names_is_imported(tmp_path):
+    given = {"kernel_size": [3, 3, 3], "strides": [1, 2, 2], "upsample_kernel_size": [2, 2]}
+    config = changed(network_def={**CONFIG["network_def"], "_target_": "DynUNet"})
+    for key in NETWORK:
+        del config["network_def"][key]
+    config["network_def"] |= {**given, "filters": [4, 8, 8]}
+    tensors = network(config).state_dict()
+    assert len({tensor.data_ptr() for tensor in tensors.values()}) < len(tensors)
+    model, _ = import_model([bundle(tmp_path, config)], "bright")
+    assert model.weights.size > 1000
+
+
 class Harmful:
     def __reduce__(self):
         return print, ("run",)

@@ -137,10 +137,12 @@ def _windows(config: Config) -> Windows:
     size = [size] * 3 if isinstance(size, int) else size
     if not isinstance(size, list) or len(size) != 3 or not all(isinstance(n, int) and n > 0 for n in size):
         raise component.refused(f"has roi_size={size!r}; wanted three numbers of voxels")
-    if isinstance(overlap, list) and len(set(overlap)) == 1:
+    if isinstance(overlap, list) and overlap and overlap.count(overlap[0]) == len(overlap):
         overlap = overlap[0]
-    if not isinstance(overlap, int | float):
-        raise component.refused(f"has overlap={overlap!r}; medseg reproduces one number for all axes")
+    if not isinstance(overlap, int | float) or not 0 <= overlap < 1:
+        raise component.refused(
+            f"has overlap={overlap!r}; medseg reproduces one number for all axes, from 0 to below 1"
+        )
     return Windows(
         size=tuple(size), overlap=float(overlap), blend=component.value("mode", default="constant")
     )
@@ -164,7 +166,11 @@ def _input(channels: Sequence[Channel], before: Before, windows: Windows, orient
 
 def _channels(metadata: Config) -> list[Channel]:
     described = _format(metadata, "inputs")
-    count, names = described.get("num_channels", 1), described.get("channel_def") or {}
+    count, names = described.get("num_channels", 1), _names(metadata, described, "inputs")
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise ContractError(
+            f"{metadata.path}: num_channels of the inputs is {count!r}; wanted a whole number, 1 or more"
+        )
     modality = str(described.get("modality", "")).casefold()
     kind, unit = _MODALITIES.get(modality, ("arbitrary", "arbitrary"))
     if kind == "CT" and described.get("format") not in ("hounsfield", None):
@@ -176,20 +182,32 @@ def _channels(metadata: Config) -> list[Channel]:
 
 def _outputs(metadata: Config, count: int) -> list[str]:
     """A name for each output channel."""
-    names = _format(metadata, "outputs").get("channel_def") or {}
+    names = _names(metadata, _format(metadata, "outputs"), "outputs")
     return [str(names.get(str(n)) or f"channel {n}") for n in range(count)]
 
 
 def _format(metadata: Config, which: str) -> Mapping[str, Any]:
     """The one input or output that network_data_format describes."""
-    described = metadata.values.get("network_data_format", {}).get(which, {})
-    if not isinstance(described, dict) or len(described) != 1:
+    whole = _object(metadata, metadata.values.get("network_data_format", {}), "network_data_format")
+    described = _object(metadata, whole.get(which, {}), f"network_data_format::{which}")
+    if len(described) != 1:
         raise ContractError(
             f"{metadata.path}: network_data_format has the {which} {', '.join(described) or 'none'}; medseg "
             "imports networks of one image and one prediction"
         )
-    (only,) = described.values()
-    return only if isinstance(only, dict) else {}
+    ((name, only),) = described.items()
+    return _object(metadata, only, f"network_data_format::{which}::{name}")
+
+
+def _names(metadata: Config, described: Mapping[str, Any], which: str) -> Mapping[str, Any]:
+    """Names of channels by their numbers as text."""
+    return _object(metadata, described.get("channel_def") or {}, f"channel_def of the {which}")
+
+
+def _object(metadata: Config, value: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise ContractError(f"{metadata.path}: {where} is {value!r}; wanted a JSON object")
+    return value
 
 
 def _order(paint: tuple[int, ...], count: int, *, regions: bool) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 Numbers and defaults are those of monai.transforms 1.6.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ _AFTER_NO_CHANGE = {
     "EnsureType", "ToTensor", "ToDevice", "Invert", "SaveImage", "Identity", "CopyItems", "DeleteItems",
     "SelectItems",
 }  # fmt: skip
+_AXES = "LRPAIS"  # two for each axis
 _PLACE = ("keys", "allow_missing_keys", "lazy", "dtype")  # which say nothing of the values
 
 
@@ -80,8 +82,11 @@ def _orientation(component: Component, found: Before) -> None:
             "comes after the spacing, which is along the axes of the file then; swap them"
         )
     codes = component.value("axcodes")
-    if not isinstance(codes, str) or len(codes) != 3:
-        raise component.refused(f"has axcodes={codes!r}; wanted three letters, such as RAS")
+    axes = [_AXES.find(code) // 2 for code in codes] if isinstance(codes, str) else []
+    if sorted(axes) != [0, 1, 2]:
+        raise component.refused(
+            f"has axcodes={codes!r}; wanted one letter of each of L R, P A and I S, such as RAS"
+        )
     found.orientation = codes
 
 
@@ -94,7 +99,7 @@ def _spacing(component: Component, found: Before) -> None:
         component.wants(key, [None, False, [None], [False]])
     mode, pixdim = _one(component.value("mode", default="bilinear")), component.value("pixdim")
     modes = {"bilinear": "linear", "nearest": "nearest", 0: "nearest", 1: "linear", 3: "cubic"}
-    if mode not in modes:
+    if mode not in list(modes):  # a list, which a dictionary cannot look up, is none of them
         raise component.refused(f"has mode={mode!r}; medseg reproduces {', '.join(map(str, modes))}")
     pixdim = [pixdim] * 3 if isinstance(pixdim, int | float) else pixdim
     sound = (
@@ -112,15 +117,16 @@ def _scale_range(component: Component, found: Before) -> None:
     component.knows("a_min", "a_max", "b_min", "b_max", "clip", *_PLACE)
     low, high = _numbers(component, "a_min", "a_max")
     least, most = component.value("b_min"), component.value("b_max")
-    if (least is None) != (most is None) or high == low:
+    nowhere = least is None and most is None
+    if high == low:
         raise component.refused(f"maps {low} .. {high} to {least} .. {most}; wanted two ranges")
-    goal = (0.0, 1.0) if least is None else (float(least), float(most))
-    factor = (goal[1] - goal[0]) / (high - low)
-    found.add(("scale", {"factor": factor, "offset": goal[0] - low * factor}))
+    begin, end = (0.0, 1.0) if nowhere else _numbers(component, "b_min", "b_max")
+    factor = (end - begin) / (high - low)
+    found.add(("scale", {"factor": factor, "offset": begin - low * factor}))
     if component.value("clip", default=False):
-        if least is None:
+        if nowhere:
             raise component.refused("clips without b_min and b_max")
-        found.add(("clip", {"low": goal[0], "high": goal[1]}))
+        found.add(("clip", {"low": begin, "high": end}))
 
 
 def _scale_percentiles(component: Component, found: Before) -> None:
@@ -146,10 +152,8 @@ def _scale(component: Component, found: Before) -> None:
     component.knows("minv", "maxv", "factor", "channel_wise", *_PLACE)
     component.wants("factor", [None])
     found.by_channel(component, each=component.value("channel_wise", default=False))
-    least, most = component.value("minv", default=0.0), component.value("maxv", default=1.0)
-    if least is None or most is None:
-        raise component.refused("has neither minv and maxv nor a factor that medseg reproduces")
-    found.add(("rescale", {"low": float(least), "high": float(most)}))
+    least, most = _numbers(component, "minv", "maxv", defaults=(0.0, 1.0))
+    found.add(("rescale", {"low": least, "high": most}))
 
 
 def _normalise(component: Component, found: Before) -> None:
@@ -232,8 +236,10 @@ def _one(value: Any) -> Any:
     return value[0] if isinstance(value, list) and value and value.count(value[0]) == len(value) else value
 
 
-def _numbers(component: Component, *keys: str) -> tuple[float, ...]:
-    values = [component.value(key) for key in keys]
-    if not all(isinstance(value, int | float) for value in values):
+def _numbers(
+    component: Component, *keys: str, defaults: Sequence[float | None] = (None, None)
+) -> tuple[float, ...]:
+    values = [component.value(key, default=value) for key, value in zip(keys, defaults, strict=True)]
+    if not all(isinstance(value, int | float) and math.isfinite(value) for value in values):
         raise component.refused(f"has {dict(zip(keys, values, strict=True))}; wanted numbers")
     return tuple(float(value) for value in values)
