@@ -233,7 +233,7 @@ def _place(
 ) -> list[Case]:
     """Give each entry its files: those that ``out`` names for one alone, else files of the folder."""
     suffixes = known_suffixes(registry)
-    names_a_file = bool(suffix_of(out.name, suffixes)) and not out.is_dir()
+    names_a_file = bool(suffix_of(out.name, suffixes)) and not _is_folder(out)
     if names_a_file and not (alone and len(entries) == 1):
         raise OptionError(f"{out} names one file, but there are {len(entries)} cases; name a folder")
     if names_a_file:
@@ -271,9 +271,16 @@ def _place(
 def _case_name(root: Path, source: Path, suffixes: Sequence[str]) -> str:
     """The path below ``root``, joined by _, a file's without its suffix."""
     if source == root:
-        return source.resolve().name if source.is_dir() else stem_of(source.name, suffixes)
+        return source.resolve().name if _is_folder(source) else stem_of(source.name, suffixes)
     *folders, last = source.relative_to(root).parts
-    return "_".join([*folders, last if source.is_dir() else stem_of(last, suffixes)])
+    return "_".join([*folders, last if _is_folder(source) else stem_of(last, suffixes)])
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # no folder has a name that is too long to ask for
+        return False
 
 
 def _expand(path: Path, registry: Registry) -> list[Path]:

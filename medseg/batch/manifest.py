@@ -139,7 +139,7 @@ def _entry(path: Path, line: int, row: Mapping[str, Any], problem: str) -> Entry
     if not images or not isinstance(images, list) or not all(isinstance(i, str) and i for i in images):
         raise OptionError(f"{where}: image is {row.get('image')!r}; wanted a path, or a list of them")
     sources = tuple(path.parent / image for image in images)
-    missing = [source.name for source in sources if not source.exists()]
+    missing = [source.name for source in sources if not _is_there(source)]
     if missing and not problem:
         problem = f"{where}: there is no {', '.join(missing)}; relative paths start at the manifest"
     name, allow = row.get("name") or "", row.get("allow") or {}
@@ -148,3 +148,10 @@ def _entry(path: Path, line: int, row: Mapping[str, Any], problem: str) -> Entry
     if not isinstance(allow, dict):
         raise OptionError(f"{where}: allow is {allow!r}; wanted an object of permissions")
     return Entry(name=name, sources=sources, options=allow, problem=problem)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name too long for any file, or a folder that is closed to us
+        return False

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+from medseg.atomic import explain
 from medseg.batch.cases import Case
 from medseg.batch.journal import Journal, sha256_of_files
 
@@ -29,8 +30,14 @@ def sort_cases(
 def _verdict(case: Case, journal: Journal, *, overwrite: bool) -> tuple[Verdict, str]:
     if case.problem:
         return "refused", case.problem
+    there = []
+    for path in case.files:
+        try:
+            if path.exists():
+                there.append(path)
+        except OSError as error:  # its name is too long, or its folder closed: the others may do
+            return "refused", str(explain(path, error))
     done = journal.trusted(case.name)
-    there = [path for path in case.files if path.exists()]
     if done is None:
         if there and not overwrite and not journal.owns(case.name):
             return "refused", f"{there[0]} exists; use --overwrite to replace it"

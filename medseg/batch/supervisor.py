@@ -127,7 +127,7 @@ class Supervisor:
         self._overwrite = overwrite
         self._notify = notify
         self._events: Events = queue.Queue()
-        self._standing: queue.Queue[Standing] = queue.Queue()
+        self._standing: queue.Queue[Standing | BaseException] = queue.Queue()
         self._unsorted = len(cases)
         self._waiting: deque[int] = deque()
         self._suspects: deque[int] = deque()
@@ -184,12 +184,7 @@ class Supervisor:
             self._settings = settings
             if self._wanted is None:
                 self._wanted = max(1, gpus)
-            threading.Thread(
-                target=sort_cases,
-                args=(self.cases, self._journal, self._standing.put),
-                kwargs={"overwrite": self._overwrite},
-                daemon=True,
-            ).start()
+            threading.Thread(target=self._sort, daemon=True).start()
             for _ in range(min(self._wanted, len(self.cases)) - 1):
                 self._start_worker()
         elif settings != self._settings:
@@ -199,13 +194,22 @@ class Supervisor:
                 + " differ. Install the same versions everywhere"
             )
 
+    def _sort(self) -> None:
+        try:
+            sort_cases(self.cases, self._journal, self._standing.put, overwrite=self._overwrite)
+        except BaseException as error:  # noqa: BLE001  # a thread's error is nobody's: ``run`` raises it
+            self._standing.put(error)
+
     def _sorted(self) -> Iterator[Outcome]:
         """What is known by now of cases that were there before."""
         while self._unsorted:
             try:
-                number, verdict, reason = self._standing.get_nowait()
+                standing = self._standing.get_nowait()
             except queue.Empty:
                 return
+            if isinstance(standing, BaseException):
+                raise standing
+            number, verdict, reason = standing
             self._unsorted -= 1
             case = self.cases[number]
             if verdict == "todo":

@@ -189,7 +189,9 @@ def segment(
         split = "all"
         del read_options["series"]
     cases = _cases(inputs, channel_pairs, model, out, beside=beside, split=split)
-    check_permissions([source for case in cases for source in case.sources], read_options)
+    to_read = [source for case in cases if not case.problem for source in case.sources]
+    if to_read:  # what is refused already may not even be there
+        check_permissions(to_read, read_options)
     job = {
         "model": model,
         "device": device,

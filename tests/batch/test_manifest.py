@@ -85,6 +85,13 @@ def test_a_case_with_a_gap_before_a_channel_is_refused_and_the_others_are_not(fo
     assert lost.problem.startswith("cases.csv, line 2: image2 is empty and image3 is not")
 
 
+def test_an_image_whose_name_no_disk_takes_is_refused_and_the_others_are_not(folder):
+    text = f"image\n{'z' * 300}.nii\nscans/a.nii.gz\n"
+    long, sound = find_cases([write(folder / "cases.csv", text)], folder / "out")
+    assert long.problem.startswith("cases.csv, line 2: there is no zzz")
+    assert sound.problem == ""
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [

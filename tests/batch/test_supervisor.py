@@ -130,6 +130,27 @@ def test_a_file_that_nobody_of_us_wrote_is_not_replaced(cohort, run):
     assert cases[0].files[0].read_text() == "settings of the scanner"
 
 
+def test_a_case_whose_files_names_are_too_long_is_refused_and_the_others_are_done(cohort, run):
+    cases = cohort("", "", "")
+    long = cases[1].target.with_name("x" * 300)
+    cases[1] = replace(cases[1], files=(*cases[1].files[:-1], long))
+    for overwrite in (False, True):
+        outcomes, _ = run(cases, workers=1, overwrite=overwrite)
+        assert statuses(outcomes) == {"c00": "done", "c01": "refused", "c02": "done"}
+        assert outcomes["c01"].reason.startswith(f"cannot write {long}: ")
+        assert "choose a shorter name" in outcomes["c01"].reason
+
+
+def test_a_fault_while_cases_are_sorted_ends_the_batch(cohort, run, monkeypatch, tmp_path):
+    def fail(*_, **__):
+        raise ZeroDivisionError("of the sorting")
+
+    monkeypatch.setattr("medseg.batch.sorting._verdict", fail)
+    with pytest.raises(ZeroDivisionError, match="of the sorting"):
+        run(cohort("", ""), workers=1)
+    assert entries(tmp_path / "out")[-1]["ended"] == "stopped"
+
+
 def test_other_settings_are_refused_before_anything_is_done(cohort, run, tmp_path):
     cases = cohort("", "")
     run(cases, workers=1)
