@@ -6,6 +6,7 @@ the caches and the home folder.
 
 import json
 import re
+import shutil
 import zlib
 
 import nibabel
@@ -54,6 +55,9 @@ def inputs(tmp_path_factory):
     write_itk(folder / "volumes" / "b.mha")
     write_itk(folder / "volumes" / "c.nrrd")
     write_series(folder / "series")
+    # A file may be named for its patient, too: one more of the images, and what is none.
+    shutil.copy(folder / "series" / "0.dcm", folder / "series" / "PLANTEDNAME 19700131.dcm")
+    (folder / "series" / "MRN47110815.txt").write_text(NAME)
     for path in (folder / "volumes").iterdir():
         content = path.read_bytes()
         (folder / "broken" / f"cut_{path.name}").write_bytes(content[: len(content) * 9 // 10])

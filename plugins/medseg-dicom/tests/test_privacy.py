@@ -3,6 +3,7 @@
 import io
 import logging
 import re
+import shutil
 import warnings
 
 import pydicom
@@ -79,6 +80,20 @@ def test_the_phantom_is_full_of_the_patient(planted):
 @pytest.mark.parametrize("function", [read, list_series])
 def test_a_series_full_of_names_is_read_without_repeating_one(everything_said, planted, function):
     assert not PLANTED.search(everything_said(function, planted))
+
+
+def test_no_note_names_a_file(make_series):
+    folder = make_series("case")
+    (folder / "IM000.dcm").rename(folder / "DOE_JANE.dcm")
+    program = folder / "MRN4711.dcm"
+    (folder / "IM001.dcm").rename(program)
+    program.write_bytes(b"MZ" + program.read_bytes()[2:])
+    shutil.copy(folder / "IM002.dcm", folder / "DOE_JANE copy.dcm")
+    (folder / "JANE report.txt").write_text("a report")
+    (folder / "JANE 19700101.dcm").write_bytes(b"")
+    notes = " ".join(read(folder).notes)
+    assert all(word in notes for word in ("preamble", "exact copies", "Set aside"))
+    assert not PLANTED.search(notes)
 
 
 @pytest.mark.parametrize(

@@ -21,13 +21,13 @@ class Contents:
         frames: of all sound images, exact copies counted once.
         broken: images that cannot be used.
         set_aside: what is no image.
-        copies: names of the files that hold an image for the second time.
+        copies: how many files hold an image for the second time.
     """
 
     frames: tuple[Frame, ...]
     broken: tuple[Broken, ...]
     set_aside: tuple[SetAside, ...]
-    copies: tuple[str, ...]
+    copies: int
 
 
 def read_contents(path: Path) -> Contents:
@@ -57,7 +57,7 @@ def read_contents(path: Path) -> Contents:
         frames=tuple(frame for frames in kept for frame in frames),
         broken=tuple(broken),
         set_aside=tuple(item for item in set_aside if item not in strange),
-        copies=tuple(copies),
+        copies=copies,
     )
 
 
@@ -76,18 +76,18 @@ def find_sources(path: Path) -> list[Source]:
     return read_archive(path) if is_zip or path.suffix.lower() == ".zip" else [Source.of_file(path)]
 
 
-def _without_copies(files: list[list[Frame]]) -> tuple[list[list[Frame]], list[str], list[Broken]]:
-    """Files with one SOPInstanceUID: the first of equal ones, or a conflict if they differ."""
+def _without_copies(files: list[list[Frame]]) -> tuple[list[list[Frame]], int, list[Broken]]:
+    """Files with one SOPInstanceUID: the first of equal ones and how many others, or a conflict."""
     by_uid = defaultdict(list)
     for frames in files:
         by_uid[frames[0].instance.sop_uid].append(frames)
-    kept, copies, conflicts = [], [], []
+    kept, copies, conflicts = [], 0, []
     for first, *others in by_uid.values():
         kept.append(first)
         for other in others:
             a, b = first[0].instance, other[0].instance
             if _equal(first, other):
-                copies.append(b.source.name)
+                copies += 1
             else:
                 reason = (
                     f"conflicting copies: it has the SOPInstanceUID (0008,0018) of {a.source.name}, but "

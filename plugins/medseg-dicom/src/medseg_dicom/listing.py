@@ -1,6 +1,7 @@
 """What a path holds, as a list to choose from. No name, no number and no text of a patient is in it."""
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from medseg.plugin import Content
 from medseg_dicom.contents import Contents, read_contents
 from medseg_dicom.gate import check_series
 from medseg_dicom.quiet import silenced
+from medseg_dicom.remarks import files
 from medseg_dicom.split import Series, split_contents
 
 _TAIL = 12
@@ -125,12 +127,14 @@ def choose_series(contents: Contents, series: list[Series], wanted: str) -> tupl
 
 
 def set_aside_notes(contents: Contents) -> tuple[str, ...]:
-    """What was found beside the images, with the reasons."""
+    """How many files were found beside the images, of each reason; not which: results keep these notes."""
     notes: tuple[str, ...] = ()
     if contents.copies:
-        notes += (f"Left out as exact copies of other files: {_few(list(contents.copies))}.",)
+        notes += (f"Left out as exact copies of other files: {files(contents.copies)}.",)
     if contents.set_aside:
-        notes += (_set_aside(contents),)
+        reasons = Counter(item.reason for item in contents.set_aside)
+        listed = _few([f"{files(count)} ({reason})" for reason, count in reasons.items()])
+        notes += (f"Set aside: {listed}.",)
     return notes
 
 

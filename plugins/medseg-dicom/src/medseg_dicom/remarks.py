@@ -1,4 +1,7 @@
-"""What a user should know of a series that was read: the unit, and what is unusual about it."""
+"""What a user should know of a series that was read: the unit, and what is unusual about it.
+
+No remark names a file: the record of a result keeps them, and a file may be named for its patient.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +18,11 @@ _LOWEST_CT, _HIGHEST_CT = -1100, 4000
 def unit_of(instance: Instance) -> str:
     """The unit of a file's values after rescaling, as medseg writes it; empty if it is not known."""
     return _UNITS.get(instance.unit, "")
+
+
+def files(count: int) -> str:
+    """How many files, in words: a number and the noun."""
+    return f"{count:,} file" if count == 1 else f"{count:,} files"
 
 
 def remarks_on_headers(frames: Sequence[Frame]) -> tuple[str, ...]:
@@ -51,11 +59,10 @@ def remarks_on_headers(frames: Sequence[Frame]) -> tuple[str, ...]:
         remarks.append(
             "RescaleSlope or RescaleIntercept differs between slices; each was rescaled by its own."
         )
-    executable = [instance.source.name for instance in instances if instance.executable]
-    if executable:
+    if executable := sum(instance.executable for instance in instances):
         remarks.append(
-            f"The preamble of {executable[0]} is the beginning of a program; it was ignored. Do not run the "
-            "file."
+            f"The preamble of {files(executable)} is the beginning of a program; it was ignored. Do not run "
+            "what is in the folder."
         )
     return tuple(remarks)
 
