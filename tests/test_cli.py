@@ -210,7 +210,7 @@ def test_convert_writes_the_same_volume(small, tmp_path):
         ("x.hdr", (), 2, "name it .nii.gz or .nii"),
         ("nowhere/x.nii", (), 3, "the folder does not exist: make it first"),
         ("small.nii.gz/x.nii", (), 3, "is a file, not a folder"),
-        ("x" * 300 + ".nii", (), 3, "File name too long"),
+        ("x" * 300 + ".nii", (), 3, "File name too long; choose a shorter name"),
     ],
 )
 def test_convert_says_why_it_cannot_write_and_leaves_nothing(small, target, flags, status, sentence):

@@ -1,13 +1,36 @@
 """Options that several commands share."""
 
+import errno
 import re
 from pathlib import Path
+from typing import Any
 
 import click
 
+from medseg.atomic import explain
 from medseg.errors import OptionError
 
-FILE = click.Path(path_type=Path)
+
+def _writable_name(path: Path) -> Path:
+    """A place to write to, if the system could have a file of this name at all."""
+    try:
+        path.lstat()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise explain(path, error) from error
+    return path
+
+
+class _File(click.Path):
+    """A place to write to."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path of it."""
+        path: Path = super().convert(value, param, ctx)  # type: ignore[assignment]  # click knows no path_type
+        return _writable_name(path)
+
+
+FILE = _File(path_type=Path)
 EXISTING = click.Path(path_type=Path, exists=True)
 
 model_option = click.option(
@@ -56,4 +79,6 @@ def out_and_options(outs: tuple[str, ...]) -> tuple[Path, dict[str, str]]:
             f"-o names {len(places)} places to write to ({', '.join(places) or 'none'}); wanted one, and "
             "options of the network as -o NAME=VALUE. A place with an equals sign in it: ./NAME=VALUE"
         )
-    return Path(places[0]), {match[1].replace("-", "_"): match[2] for match in matches if match}
+    return _writable_name(Path(places[0])), {
+        match[1].replace("-", "_"): match[2] for match in matches if match
+    }
