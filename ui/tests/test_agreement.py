@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from medseg_ui.agreement import compare, error_map
+from medseg_ui.agreement import compare, error_map, match_labels, renumber
 from monai.metrics import DiceMetric
 
 import medseg.builtin.plugin
@@ -68,3 +68,48 @@ def test_maps_on_different_grids_are_not_compared():
     moved = Volume(second.array, np.diag([2.0, 1, 1, 1]), kind="labels")
     with pytest.raises(VolumeError, match="grid"):
         compare(first, moved, {})
+
+
+def entries(**names):
+    """Entries of a result: number by name."""
+    return [{"value": value, "name": name} for name, value in names.items()]
+
+
+def test_labels_of_one_name_are_compared_whatever_their_numbers():
+    first = np.zeros((8, 8, 8), np.uint8)
+    second = first.copy()
+    first[1:4], second[4:6], second[1:4] = 1, 1, 2  # csf is 1 in the first, and 2 in the second
+    maps = [Volume(array, np.eye(4), kind="labels") for array in (first, second)]
+    matching = match_labels(entries(csf=1), entries(gm=1, csf=2))
+    rows, _ = compare(maps[0], renumber(maps[1], matching.numbers), matching.names)
+    assert [(row["name"], row["dice"], row["first_ml"] > 0) for row in rows] == [
+        ("csf", 1.0, True),
+        ("gm", 0.0, False),
+    ]
+    assert matching.remarks == [
+        "Labels were matched by name; those of the second were renumbered: 2 (csf) as 1, 1 (gm) as 3."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "numbers", "names", "remarks"),
+    [
+        ({"csf": 1, "gm": 2}, {"csf": 1, "gm": 2}, {1: 1, 2: 2}, {1: "csf", 2: "gm"}, 0),
+        ({"csf": 1}, {"label 1": 1, "label 2": 2}, {1: 1, 2: 2}, {1: "csf", 2: "label 2"}, 0),
+        ({"label 1": 1}, {"csf": 1}, {1: 1}, {1: "csf"}, 0),
+        ({"csf": 1, "gm": 2}, {"gm": 1, "csf": 2}, {1: 2, 2: 1}, {1: "csf", 2: "gm"}, 1),
+        ({"head": 1}, {"brain": 1}, {1: 1}, {1: "head"}, 1),  # by number, and it is said
+        ({"head": 1}, {"brain": 2}, {2: 2}, {1: "head", 2: "brain"}, 0),
+        ({"csf": 255}, {"csf": 1, "label 255": 255}, {1: 255, 255: 256}, {255: "csf", 256: "label 255"}, 1),
+    ],
+)
+def test_labels_are_matched_by_name_where_both_have_one(first, second, numbers, names, remarks):
+    matching = match_labels(entries(**first), entries(**second))
+    assert (matching.numbers, matching.names) == (numbers, names)
+    assert len(matching.remarks) == remarks
+
+
+def test_renumbered_labels_are_none_other_even_beyond_a_byte():
+    array = np.array([0, 1, 255, 7], np.uint8).reshape(2, 2, 1)
+    renumbered = renumber(Volume(array, np.eye(4), kind="labels"), {1: 255, 255: 256})
+    assert renumbered.array.ravel().tolist() == [0, 255, 256, 7]

@@ -1,7 +1,9 @@
 """How two label maps of one image agree: a map of errors, and for each label what medseg.evaluate says."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -83,10 +85,74 @@ def _of_other_plugins(registry: Registry) -> list[tuple[str, ...]]:
     return [(found.full_name,) for found in registry.components("metric") if found.plugin != "builtin"]
 
 
-def name_values(*entry_lists: Sequence[dict[str, Any]]) -> dict[int, str]:
-    """Names by label value from the entries of several results, the first one's first."""
-    names: dict[int, str] = {}
-    for entries in entry_lists:
-        for entry in entries:
-            names.setdefault(entry["value"], entry["name"])
-    return names
+@dataclass(frozen=True)
+class Matching:
+    """Which labels of two label maps mean the same.
+
+    Args:
+        numbers: what the labels of the second are to be called, by their number in it.
+        names: of the labels, by these numbers.
+        remarks: sentences about what was renumbered, and what is compared though its names differ.
+    """
+
+    numbers: dict[int, int]
+    names: dict[int, str]
+    remarks: list[str]
+
+
+def match_labels(first: Sequence[dict[str, Any]], second: Sequence[dict[str, Any]]) -> Matching:
+    """Match the labels of two results by name where both name them so, else by number.
+
+    Two models may number alike what is not alike. So a label of the second gets the number that its name has
+    in the first; if that one's number belonged to another, this gets one that neither has.
+
+    Args:
+        first, second: the entries of the results.
+    """
+    ours, theirs = ({entry["value"]: entry["name"] for entry in entries} for entries in (first, second))
+    by_name = _numbers_by_name(ours)
+    named = _numbers_by_name(theirs)
+    numbers = {value: by_name[name] for name, value in named.items() if name in by_name}
+    given = set(numbers.values())
+    free = max([0, *ours, *theirs])
+    for value in theirs:
+        if value not in numbers and value in given:
+            free += 1
+        numbers.setdefault(value, free if value in given else value)
+    names, remarks = dict(ours), []
+    moved = [f"{value} ({theirs[value]}) as {number}" for value, number in numbers.items() if value != number]
+    if moved:
+        remarks.append(
+            f"Labels were matched by name; those of the second were renumbered: {', '.join(moved)}."
+        )
+    for value, number in numbers.items():
+        name = names.setdefault(number, theirs[value])
+        if _is_named(value, theirs[value]) and not _is_named(number, name):
+            names[number] = theirs[value]
+        elif _is_named(value, theirs[value]) and name != theirs[value]:
+            remarks.append(
+                f"Label {number} is {name} in the first and {theirs[value]} in the second; they were "
+                "compared by number."
+            )
+    return Matching(numbers, names, remarks)
+
+
+def renumber(labels: Volume, numbers: dict[int, int]) -> Volume:
+    """A label map whose labels have the numbers of ``match_labels``; what is not among them stays."""
+    if all(value == number for value, number in numbers.items()):
+        return labels
+    present = np.unique(labels.array)
+    table = np.array([numbers.get(value, value) for value in present.tolist()])
+    table = table.astype(np.min_scalar_type(int(table.max())))
+    return labels.with_array(table[np.searchsorted(present, labels.array)], kind="labels")
+
+
+def _numbers_by_name(names: dict[int, str]) -> dict[str, int]:
+    """Numbers of the labels that have a name, and have it alone."""
+    counts = Counter(names.values())
+    return {name: n for n, name in names.items() if _is_named(n, name) and counts[name] == 1}
+
+
+def _is_named(value: int, name: str) -> bool:
+    """Whether a label has a name, not just that which it gets where nobody named it."""
+    return name != f"label {value}"

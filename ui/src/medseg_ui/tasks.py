@@ -124,12 +124,16 @@ def measure(folder: Path, *, volume: str, entries: list[dict[str, Any]]) -> Outc
     return keep_labels(folder, labels, medseg.load(volume), read_classes(entries), write=False)
 
 
-def compare(folder: Path, *, first: str, second: str, volume: str, names: dict[str, str]) -> Outcome:
+def compare(
+    folder: Path, *, first: str, second: str, volume: str, entries: list[list[dict[str, Any]]]
+) -> Outcome:
     """Compare two label maps, and write the map of their errors for the viewer."""
+    matching = agreement.match_labels(*entries)
     a, b = medseg.load(first, kind="labels"), medseg.load(second, kind="labels")
-    rows, failed = agreement.compare(a, b, {int(value): name for value, name in names.items()})
+    b = agreement.renumber(b, matching.numbers)
+    rows, failed = agreement.compare(a, b, matching.names)
     errors = a.with_array(agreement.error_map(a.array, b.array), kind="labels")
-    return {"rows": rows, "warnings": failed} | show_labels(
+    return {"rows": rows, "warnings": matching.remarks + failed} | show_labels(
         errors, medseg.load(volume), agreement.ERRORS, folder
     )
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from medseg_ui.agreement import name_values
 from medseg_ui.cases import DRAFT_ENTRIES, Case, Origin, Result, download_stem
 from medseg_ui.history import History, Run
 from medseg_ui.jobs import Job, JobManager
@@ -216,13 +215,12 @@ class Workspace:
         key = (first.shown_id, second.shown_id)
         with self._lock:
             if key not in case.comparisons:
-                names = name_values(first.entries, second.entries)
                 task = {
                     "kind": "compare",
                     "first": str(first.labels),
                     "second": str(second.labels),
                     "volume": str(case.volume),
-                    "names": {str(value): name for value, name in names.items()},
+                    "entries": [[_plain(entry) for entry in each.entries] for each in (first, second)],
                 }
                 folder = self.storage.new_folder("comparison")
                 title = f"{first.title} against {second.title}"
