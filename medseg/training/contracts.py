@@ -3,7 +3,7 @@
 import re
 
 from medseg.model import Input, Model, Weights, Windows
-from medseg.training.dataset import Dataset, mirrored_pairs
+from medseg.training.dataset import Dataset, sides_of
 from medseg.training.plan import Plan
 
 UNSTATED = "LicenseRef-unstated"
@@ -41,7 +41,7 @@ def input_of(plan: Plan, dataset: Dataset) -> Input:
         steps=plan.intensities,
         interpolation=plan.interpolation,
         # Before scores of a mirrored window are added, those of left and right would have to change places.
-        mirror=(0,) if plan.mirror and not mirrored_pairs(dataset.labels) else (),
+        mirror=(0,) if plan.mirror and not sides_of(dataset) else (),
     )
 
 

@@ -104,6 +104,14 @@ def mirrored_pairs(labels: Sequence[Label]) -> tuple[tuple[int, int], ...]:
     )
 
 
+def sides_of(dataset: Dataset) -> tuple[tuple[int, int], ...]:
+    """Pairs of classes that change sides in a mirror: by their names, and by the recipe's pairs of labels."""
+    swaps = dataset.recipe.swaps if dataset.recipe else ()
+    learnt = {(dataset.class_of(a), dataset.class_of(b)) for a, b in swaps}
+    pairs = {(min(pair), max(pair)) for pair in (*learnt, *mirrored_pairs(dataset.labels))}
+    return tuple(sorted((a, b) for a, b in pairs if a != b))
+
+
 def with_validation(dataset: Dataset, share: float = 0.2) -> Dataset:
     """Set a share of the cases with images aside, if there are five or more and none is set aside yet.
 

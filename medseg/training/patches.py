@@ -5,7 +5,7 @@ worker processes.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -37,7 +37,7 @@ class Patches(Dataset[Patch]):
         sources: one of them is drawn for each patch.
         recipe: what may be painted, and how patches are deformed.
         plan: size, spacing, seed and shares.
-        swaps: pairs of classes that change sides in a mirror.
+        swaps: pairs of classes that change sides in a mirror, from ``sides_of``.
     """
 
     def __init__(
@@ -48,7 +48,11 @@ class Patches(Dataset[Patch]):
         *,
         swaps: tuple[tuple[int, int], ...] = (),
     ) -> None:
-        self._sources, self._recipe, self._plan, self._swaps = list(sources), recipe, plan, swaps
+        self._sources, self._recipe, self._plan = list(sources), recipe, plan
+        members = [value for pair in swaps for value in pair]
+        # A class whose other side is not learnt, or is one of two, cannot be told in an image's mirror.
+        self._mirrors = 0 not in members and len(members) == len(set(members))
+        self._swaps = tuple(pair for pair in swaps if 0 not in pair)
         self._intensities = Intensities()
 
     def __len__(self) -> int:
@@ -91,6 +95,7 @@ class Patches(Dataset[Patch]):
             chosen = pictured.voxels[rng.integers(len(pictured.voxels))]  # each class as often as the others
             centre = chosen[rng.integers(len(chosen))]
         limits = self._recipe.deformation
+        limits = replace(limits, mirror=limits.mirror and self._mirrors)
         if rng.random() < 0.3:  # some patches as they are
             limits = Deformation(
                 rotation_degrees=0, scaling=0, shearing=0, displacement_mm=0, mirror=limits.mirror

@@ -22,7 +22,7 @@ from medseg.registry import Registry, default_registry
 from medseg.training.checking import Report
 from medseg.training.checkpoints import LAST, WholeCheckpoints, steps_done
 from medseg.training.contracts import contract_of, input_of
-from medseg.training.dataset import Dataset, mirrored_pairs
+from medseg.training.dataset import Dataset, sides_of
 from medseg.training.keeping import KeepModel
 from medseg.training.layout import lay_channels_last
 from medseg.training.learner import Learner
@@ -103,7 +103,7 @@ def run_training(
     learner = Learner(network, make_loss(plan.loss, plan.loss_options, registry), plan, validation)
     recipe = dataset.recipe or Recipe()
     recipe = replace(recipe, deformation=replace(recipe.deformation, mirror=plan.mirror))
-    patches = Patches(sources, recipe, plan, swaps=mirrored_pairs(dataset.labels))
+    patches = Patches(sources, recipe, plan, swaps=sides_of(dataset))
     history = History(plan, out, say)
     keep = KeepModel(model, out, monitor=MEAN if validation else None)
     with _quiet(), keep_freed_blocks(wanted=on_cpu):

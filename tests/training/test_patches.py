@@ -7,7 +7,7 @@ import pytest
 
 from medseg.plugin import Channel
 from medseg.training.contracts import input_of
-from medseg.training.dataset import Dataset, label, mirrored_pairs
+from medseg.training.dataset import Dataset, label, sides_of
 from medseg.training.deformation import Deformation
 from medseg.training.patches import Patches, Source
 from medseg.training.plan import Plan
@@ -25,7 +25,7 @@ def plan(**changes):
     return Plan(**(fixed | {"patch": (16, 16, 16), "foreground": 1.0} | changes))
 
 
-def sides_of(patches):
+def sides_of_patches(patches):
     """Where in all patches each class was seen: "low" or "high" along the first axis, air on both sides."""
     seen = set()
     for n in range(20):
@@ -50,9 +50,9 @@ def test_left_is_left_in_every_patch(synthetic, mirror):
         [Source(pictured=real, regions=painted)],
         Recipe(deformation=Deformation(**(vars(STILL) | {"mirror": mirror}))),
         plan(synthetic=synthetic, patch=(32, 16, 16)),
-        swaps=mirrored_pairs(SIDES),
+        swaps=sides_of(described(SIDES)),
     )
-    assert sides_of(patches) == {(1, "low"), (2, "high")}
+    assert sides_of_patches(patches) == {(1, "low"), (2, "high")}
 
 
 @pytest.mark.parametrize("size", [8, 9])
@@ -89,3 +89,53 @@ def test_windows_of_a_model_that_tells_sides_apart_are_not_mirrored(labels, axes
     dataset = Dataset(name="k", channels=channels, labels=labels, cases=())
     assert input_of(plan(), dataset).mirror == axes
     assert input_of(plan(mirror=False), dataset).mirror == ()
+
+
+NAMELESS = (label(0, "background"), label(1, "lh-kidney"), label(2, "rh-kidney"))
+
+
+def described(labels=NAMELESS, **changes):
+    channels = (Channel(name="CT", modality="CT", unit="HU"),)
+    return Dataset(name="k", channels=channels, labels=labels, cases=(), **changes)
+
+
+@pytest.mark.parametrize("synthetic", [0.0, 1.0])
+def test_pairs_of_the_recipe_hold_for_images_and_windows_too(synthetic):
+    recipe = Recipe(deformation=STILL, swaps=((17, 53), (4, 43), (5, 5)))
+    dataset = described(recipe=recipe, classes={17: 1, 53: 2, 4: 0, 43: 0, 5: 0})
+    assert sides_of(dataset) == ((1, 2),)
+    assert input_of(plan(), dataset).mirror == ()
+    voxels = tuple(np.argwhere(value == CLASSES).astype(np.int32) for value in (1, 2))
+    real = Pictured(
+        image=CLASSES[None].astype(np.float32), classes=CLASSES, spacing_mm=(1, 1, 1), voxels=voxels
+    )
+    # A map that lacks 53 shows the same pair by its classes.
+    painted = Regions(
+        labels=np.where(CLASSES == 1, 17, CLASSES), spacing_mm=(1, 1, 1), classes=(0, 1, 2, *[0] * 14, 1)
+    )
+    patches = Patches(
+        [Source(pictured=real, regions=painted)],
+        recipe,
+        plan(synthetic=synthetic, patch=(32, 16, 16)),
+        swaps=sides_of(dataset),
+    )
+    assert sides_of_patches(patches) == {(1, "low"), (2, "high")}
+
+
+@pytest.mark.parametrize("swaps", [((1, 3),), ((1, 2), (1, 4))])
+def test_an_image_is_not_mirrored_where_its_classes_do_not_tell_their_other_side(swaps):
+    """The other side of class 1 is not learnt, or is one of two."""
+    labels = (*NAMELESS, label(3, "other"))
+    dataset = described(labels, recipe=Recipe(deformation=STILL, swaps=swaps), classes={3: 0, 4: 3})
+    voxels = tuple(np.argwhere(value == CLASSES).astype(np.int32) for value in (1, 2))
+    real = Pictured(
+        image=CLASSES[None].astype(np.float32), classes=CLASSES, spacing_mm=(1, 1, 1), voxels=voxels
+    )
+    patches = Patches(
+        [Source(pictured=real, regions=None)],
+        dataset.recipe,
+        plan(patch=(32, 16, 16)),
+        swaps=sides_of(dataset),
+    )
+    assert sides_of_patches(patches) == {(1, "low"), (2, "high")}
+    assert input_of(plan(), dataset).mirror == ()
