@@ -10,6 +10,7 @@ from torch import Tensor
 from medseg.builtin.losses.sums import LossFunction
 from medseg.segmenter import Segmenter
 from medseg.training.plan import Plan
+from medseg.training.stopping import STEPS, wait_anew
 from medseg.training.validation import MEAN, Validation
 
 Batch = tuple[Tensor, Tensor]
@@ -60,6 +61,14 @@ class Learner(pl.LightningModule):
         ).items():
             # Not gathered: every process scores every case, and would wait for a score that another lacks.
             self.log(name, dice, batch_size=1)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Say how long the plan was: a training that stopped early goes on if it is longer now."""
+        checkpoint[STEPS] = self._plan.steps
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Lightning calls this before its callbacks read their states."""
+        wait_anew(checkpoint, self._plan)
 
     def configure_optimizers(self) -> Any:
         """AdamW, and its learning rate by step."""

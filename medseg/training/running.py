@@ -11,7 +11,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, EarlyStopping, EMAWeightAveraging, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
@@ -33,6 +33,7 @@ from medseg.training.planning import network_of
 from medseg.training.prepared import prepare_image, prepare_regions
 from medseg.training.report import History
 from medseg.training.starting import Start, load_start
+from medseg.training.stopping import early_stopping, has_stopped
 from medseg.training.synthesis import Recipe
 from medseg.training.validation import MEAN, Validation
 
@@ -51,6 +52,16 @@ class Machine:
     devices: int = 1
     nodes: int = 1
     workers: int = 1
+
+    @property
+    def world(self) -> int:
+        """How many devices share each step's patches."""
+        return self.devices * self.nodes
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether these are GPUs."""
+        return self.device != "cpu" and torch.cuda.is_available()
 
 
 def run_training(
@@ -89,16 +100,21 @@ def run_training(
     if report.fatal:
         raise ContractError("the dataset cannot be trained on. " + ". ".join(map(str, report.fatal)))
     _claim(out, plan, report)
+    last = out / "checkpoints" / LAST
+    if has_stopped(last, plan):
+        say(
+            f"this training ended at step {steps_done(last)}, after {plan.patience} validations without a "
+            "better score; raise --steps to go on"
+        )
+        return out
     model = contract_of(plan, dataset)
     sources = _sources(dataset, report, plan, out / "prepared", registry)
     scored = [case for case in dataset.of("val") if case.images]
     validation = Validation(scored, dataset, model, registry, out / "pictures") if scored else None
     network = network_of(plan, dataset, registry)
-    last = out / "checkpoints" / LAST
     if not last.exists() and load_start(network, start, plan, classes=len(dataset.labels)):
         say("other classes than those of the model it starts from: what scores them starts anew")
-    on_cpu = machine.device == "cpu" or not torch.cuda.is_available()
-    if on_cpu:
+    if not machine.on_gpu:
         lay_channels_last(network)
     learner = Learner(network, make_loss(plan.loss, plan.loss_options, registry), plan, validation)
     recipe = dataset.recipe or Recipe()
@@ -106,10 +122,9 @@ def run_training(
     patches = Patches(sources, recipe, plan, swaps=sides_of(dataset))
     history = History(plan, out, say)
     keep = KeepModel(model, out, monitor=MEAN if validation else None)
-    with _quiet(), keep_freed_blocks(wanted=on_cpu):
+    with _quiet(), keep_freed_blocks(wanted=not machine.on_gpu):
         trainer = _trainer(plan, out, machine, validation, [history, keep])
-        world = machine.devices * machine.nodes
-        sampler = EpochSampler(plan, rank=trainer.global_rank, world=world)
+        sampler = EpochSampler(plan, rank=trainer.global_rank, world=machine.world)
         # Lightning tells a sampler its epoch too late for what worker processes fetch ahead.
         sampler.set_epoch(steps_done(last) // plan.epoch_steps)
         numbers: Any = list(range(len(scored)))
@@ -162,18 +177,19 @@ def _sources(dataset: Dataset, report: Report, plan: Plan, folder: Path, registr
 
 
 def _loader(patches: Patches, plan: Plan, machine: Machine, sampler: EpochSampler) -> DataLoader[Any]:
-    world = machine.devices * machine.nodes
-    if plan.batch % world:
-        raise OptionError(f"a batch of {plan.batch} cannot be shared by {world} devices; choose a multiple")
+    if plan.batch % machine.world:
+        raise OptionError(
+            f"a batch of {plan.batch} cannot be shared by {machine.world} devices; choose a multiple"
+        )
     return DataLoader(
         patches,
-        batch_size=plan.batch // world,
+        batch_size=plan.batch // machine.world,
         sampler=sampler,
         num_workers=machine.workers,
         persistent_workers=machine.workers > 0,
         prefetch_factor=4 if machine.workers else None,
         worker_init_fn=use_one_thread,
-        pin_memory=torch.cuda.is_available() and machine.device != "cpu",
+        pin_memory=machine.on_gpu,
     )
 
 
@@ -190,9 +206,8 @@ def _trainer(
     )
     stopping: list[Callback] = []
     if plan.patience and validation:
-        # Not strict: a validation without any score counts neither way.
-        stopping = [EarlyStopping(monitor=MEAN, mode="max", patience=plan.patience, strict=False)]
-    several = machine.devices * machine.nodes > 1
+        stopping = [early_stopping(plan)]
+    several = machine.world > 1
     return pl.Trainer(
         accelerator="gpu" if machine.device == "cuda" else machine.device,
         devices=machine.devices,

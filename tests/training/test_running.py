@@ -210,3 +210,19 @@ def test_a_validation_without_any_score_keeps_the_newest_weights_and_stops_nothi
     best, worse, unscored = kept[1:]
     assert best == worse != unscored != (out / "weights.safetensors").read_bytes()
     assert [MEAN in line for line in lines] == [True, True, False, True]
+
+
+def test_a_training_that_stopped_early_is_finished_until_its_steps_are_raised(folder, monkeypatch):
+    plan = replace(SMALL, patience=2, schedule="constant")
+    scored(monkeypatch, *[{MEAN: 0.5}] * 9)
+    lines = []
+    train(folder, "early", plan=plan, say=lines.append)
+    assert len(lines) == 3
+    for steps, further in ((12, 0), (18, 2), (18, 0)):
+        lines = []
+        train(folder, "early", plan=replace(plan, steps=steps), say=lines.append)
+        told = [line for line in lines if "ended at step" in line]
+        assert (len(lines) - len(told), bool(told)) == (further, not further)
+    assert told == [
+        "this training ended at step 15, after 2 validations without a better score; raise --steps to go on"
+    ]
