@@ -88,6 +88,7 @@ def train(
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     out, options = out_and_options(outs)
     from medseg.inference.memory import parse_bytes
+    from medseg.model_folder import is_model_folder
     from medseg.predict import choose_device
     from medseg.registry import default_registry
     from medseg.training.checking import check_dataset
@@ -127,7 +128,8 @@ def train(
             say=lambda line: click.echo(line, err=True),
             registry=registry,
         )
-        click.echo(f"{out} is a model now: medseg segment IMAGE -m {out} -o OUT", err=True)
+        if is_model_folder(out):  # not on a second computer, unless they share the disk
+            click.echo(f"{out} is a model now: medseg segment IMAGE -m {out} -o OUT", err=True)
     if json_:
         print_json(
             {

@@ -31,6 +31,11 @@ class KeepModel(Callback):
         self._better = monitor is None
         self._validated = False
 
+    def on_train_epoch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Have the last epoch validated whatever the rhythm: it may be the best, and the first validated."""
+        if trainer.max_epochs == trainer.current_epoch + 1:
+            trainer.check_val_every_n_epoch = 1
+
     def on_validation_end(self, *_: Any) -> None:
         """Note that this epoch's weights were scored."""
         self._validated = True

@@ -27,7 +27,7 @@ class Plan:
         batch: patches in a step, over all devices.
         steps: of the optimiser, in all; a multiple of ``epoch_steps``.
         epoch_steps: between two checkpoints.
-        validate_every: epochs between two validations.
+        validate_every: epochs between two validations; the last epoch is validated too.
         patience: validations without a better score after which training stops; 0 goes on to the end.
         learning_rate: at its height.
         schedule: how it falls: ``poly`` (power 0.9), ``cosine`` or ``constant``.

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 from medseg.allocator import keep_freed_blocks
 from medseg.atomic import write_bytes_whole
 from medseg.errors import ContractError, OptionError
+from medseg.model_folder import is_model_folder
 from medseg.registry import Registry, default_registry
 from medseg.training.checking import Report
 from medseg.training.checkpoints import LAST, WholeCheckpoints, steps_done
@@ -92,8 +93,8 @@ def run_training(
 
     Raises:
         ContractError: the data must not be trained on as they are; the findings say why.
-        OptionError: the folder holds a training of another plan or of other data, or the plan starts from
-            other weights than those of ``start``.
+        OptionError: the folder holds a training of another plan or of other data, or one that has ended
+            without a model; or the plan starts from other weights than those of ``start``.
         WeightsError: these do not fit the network.
     """
     registry, machine = registry or default_registry(), machine or Machine()
@@ -134,6 +135,11 @@ def run_training(
             DataLoader(numbers, batch_size=None) if scored else None,
             ckpt_path=last if last.exists() else None,
             weights_only=True,
+        )
+    if trainer.is_global_zero and not is_model_folder(out):  # a second computer may have another disk
+        raise OptionError(
+            f"the training in {out} is at its last step, {plan.steps}, and kept no weights: raise --steps to "
+            "go on, or train into another folder"
         )
     return out
 

@@ -1,6 +1,7 @@
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -210,6 +211,26 @@ def test_a_validation_without_any_score_keeps_the_newest_weights_and_stops_nothi
     best, worse, unscored = kept[1:]
     assert best == worse != unscored != (out / "weights.safetensors").read_bytes()
     assert [MEAN in line for line in lines] == [True, True, False, True]
+
+
+@pytest.mark.parametrize(("every", "validated"), [(5, [4]), (3, [3, 4])])
+def test_the_last_epoch_is_validated_whatever_the_rhythm(folder, monkeypatch, every, validated):
+    scored(monkeypatch, *({MEAN: 0.5 + n / 10} for n in range(len(validated))))
+    lines = []
+    out = train(folder, f"every-{every}", plan=replace(SMALL, validate_every=every), say=lines.append)
+    assert [n for n, line in enumerate(lines, start=1) if MEAN in line] == validated
+    network = torch.load(out / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    kept = load_file(out / "weights.safetensors")
+    assert kept
+    assert all(torch.equal(tensor, network[f"network.backbone.{name}"]) for name, tensor in kept.items())
+
+
+def test_a_training_that_has_ended_without_a_model_is_told_so(folder, whole):
+    ended = folder / "ended"
+    shutil.copytree(whole[0], ended)
+    (ended / "contract.json").unlink()
+    with pytest.raises(OptionError, match="at its last step, 12, and kept no weights: raise --steps"):
+        train(folder, "ended")
 
 
 def test_a_training_that_stopped_early_is_finished_until_its_steps_are_raised(folder, monkeypatch):
