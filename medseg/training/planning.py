@@ -109,24 +109,34 @@ def make_plan(
         )
     divisor = cast(Architecture, found.component).divisor
     if "patch" in values:
-        return _with_enough_patches(Plan(**values), dataset, registry)
+        plan = Plan(**values)
+        refuse_lone_patches(plan, network_of(plan, dataset, registry))
+        return plan
     plan = Plan(**values, patch=_largest_patch(facts, values["spacing_mm"], divisor, on_gpu=on_gpu))
     deepest = int(known["depth"].default) if "depth" in known and "depth" not in options else None
     plan = _fit(plan, dataset, memory_bytes, deepest=deepest, divisor=divisor, registry=registry)
-    return _with_enough_patches(plan, dataset, registry)
-
-
-def _with_enough_patches(plan: Plan, dataset: Dataset, registry: Registry) -> Plan:
-    """The plan, unless the network learns with the statistics of one patch and predicts with others."""
-    if plan.batch == 1 and any(
-        isinstance(m, _BatchNorm) for m in network_of(plan, dataset, registry).modules()
-    ):
-        raise OptionError(
-            f"{plan.architecture} has batch norm, and a step has 1 patch: it would learn with the statistics "
-            "of that patch and predict with averages that it never learnt with. Give --batch 2 or more, or "
-            "-o norm=instance if the network has that option"
-        )
+    refuse_lone_patches(plan, network_of(plan, dataset, registry))
     return plan
+
+
+def refuse_lone_patches(plan: Plan, network: Segmenter, *, apart: int = 1) -> None:
+    """Refuse what learns with the statistics of one patch and predicts with others.
+
+    Args:
+        plan: how many patches a step has.
+        network: which may have batch norm.
+        apart: devices that share a step's patches, each with statistics of its own.
+
+    Raises:
+        OptionError: it has batch norm, and a device one patch.
+    """
+    if plan.batch // apart == 1 and any(isinstance(m, _BatchNorm) for m in network.modules()):
+        where = "a step has 1 patch" if apart == 1 else f"each of {apart} devices has 1 patch in a step"
+        raise OptionError(
+            f"{plan.architecture} has batch norm, and {where}: it would learn with the statistics "
+            f"of that patch and predict with averages that it never learnt with. Give --batch {2 * apart} or "
+            "more, or -o norm=instance if the network has that option"
+        )
 
 
 def target_spacing(facts: Sequence[CaseFacts]) -> tuple[float, float, float]:

@@ -30,7 +30,7 @@ from medseg.training.learner import Learner
 from medseg.training.losses import make_loss
 from medseg.training.patches import EpochSampler, Patches, Source, use_one_thread
 from medseg.training.plan import DATA, PLAN, Plan, differences, read_plan
-from medseg.training.planning import network_of
+from medseg.training.planning import network_of, refuse_lone_patches
 from medseg.training.prepared import prepare_image, prepare_regions
 from medseg.training.report import History
 from medseg.training.starting import Start, load_start
@@ -94,7 +94,8 @@ def run_training(
     Raises:
         ContractError: the data must not be trained on as they are; the findings say why.
         OptionError: the folder holds a training of another plan or of other data, or one that has ended
-            without a model; or the plan starts from other weights than those of ``start``.
+            without a model; the plan starts from other weights than those of ``start``, or its batch is too
+            small for so many devices.
         WeightsError: these do not fit the network.
     """
     registry, machine = registry or default_registry(), machine or Machine()
@@ -113,6 +114,7 @@ def run_training(
     scored = [case for case in dataset.of("val") if case.images]
     validation = Validation(scored, dataset, model, registry, out / "pictures") if scored else None
     network = network_of(plan, dataset, registry)
+    refuse_lone_patches(plan, network, apart=1 if machine.on_gpu else machine.world)
     if not last.exists() and load_start(network, start, plan, classes=len(dataset.labels)):
         say("other classes than those of the model it starts from: what scores them starts anew")
     if not machine.on_gpu:
@@ -219,6 +221,7 @@ def _trainer(
         devices=machine.devices,
         num_nodes=machine.nodes,
         strategy="ddp" if several else "auto",
+        sync_batchnorm=several and machine.on_gpu,  # torch has it for GPUs alone
         precision=plan.precision,
         # Counted in epochs: Lightning, counting in steps, would begin again in the middle of an epoch.
         max_epochs=plan.epochs,

@@ -247,3 +247,30 @@ def test_a_training_that_stopped_early_is_finished_until_its_steps_are_raised(fo
     assert told == [
         "this training ended at step 15, after 2 validations without a better score; raise --steps to go on"
     ]
+
+
+def test_one_patch_a_device_is_refused_where_a_network_has_batch_norm(folder):
+    plan = replace(SMALL, batch=2, options={**SMALL.options, "norm": "batch"})
+    two = replace(HERE, devices=2)
+    with pytest.raises(OptionError, match=r"each of 2 devices has 1 patch in a step: .* Give --batch 4"):
+        train(folder, "apart", plan=plan, machine=two)
+
+
+def test_the_devices_share_the_statistics_of_batch_norm_on_gpus_alone(folder, monkeypatch):
+    given = []
+
+    class StoppedError(Exception):
+        pass
+
+    def trainer(**options):
+        given.append(options["sync_batchnorm"])
+        raise StoppedError
+
+    monkeypatch.setattr("pytorch_lightning.Trainer", trainer)
+    plan = replace(SMALL, options={**SMALL.options, "norm": "batch"})
+    for device, devices, batch in (("cpu", 2, 4), ("cuda", 1, 2), ("cuda", 2, 2)):
+        monkeypatch.setattr("torch.cuda.is_available", lambda device=device: device == "cuda")
+        machine = Machine(device=device, devices=devices, workers=0)
+        with pytest.raises(StoppedError):
+            train(folder, f"sync-{device}-{devices}", plan=replace(plan, batch=batch), machine=machine)
+    assert given == [False, False, True]
