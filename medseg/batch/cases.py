@@ -240,7 +240,7 @@ def _place(
         check_writable(out, registry=registry)
         targets = [out]
     else:
-        twice = sorted(name for name, count in Counter(e.name for e in entries).items() if count > 1)
+        twice = _alike([entry.name for entry in entries])
         if twice:
             raise OptionError(
                 f"several inputs are called {', '.join(twice)}; their results would overwrite each other: "
@@ -261,11 +261,16 @@ def _place(
         )
         for entry, target in zip(entries, targets, strict=True)
     ]
-    written = Counter(path for case in cases for path in case.files)
-    twice = sorted(path.name for path, count in written.items() if count > 1)
+    twice = _alike([path.name for case in cases for path in case.files])
     if twice:
         raise OptionError(f"several cases would write {', '.join(twice[:3])}; call one of them otherwise")
     return cases
+
+
+def _alike(names: Sequence[str]) -> list[str]:
+    """Names that are there more than once, on disks that do not tell large letters from small ones."""
+    count = Counter(name.casefold() for name in names)
+    return sorted({name for name in names if count[name.casefold()] > 1})
 
 
 def _case_name(root: Path, source: Path, suffixes: Sequence[str]) -> str:

@@ -94,6 +94,18 @@ def test_no_result_replaces_an_input_or_another_result(tmp_path, inputs, out, me
         find_cases([tmp_path / name for name in inputs], tmp_path / out)
 
 
+def test_names_that_some_disks_take_for_one_are_refused(tmp_path):
+    touch(tmp_path / "one", "x.nii")
+    touch(tmp_path / "two", "X.nii")
+    with pytest.raises(OptionError, match="several inputs are called X, x; their results would overwrite"):
+        find_cases([tmp_path / "one", tmp_path / "two"], tmp_path / "out")
+    touch(tmp_path / "three", "a.nii", "A_entropy.nii")
+    with pytest.raises(
+        OptionError, match=r"several cases would write A_entropy\.nii\.gz, a_entropy\.nii\.gz;"
+    ):
+        find_cases([tmp_path / "three"], tmp_path / "out", beside=(".json", "_entropy.nii.gz"))
+
+
 def test_two_cases_that_would_write_one_file_are_refused(tmp_path):
     touch(tmp_path, "a.nii", "a_entropy.nii")
     with pytest.raises(OptionError, match=r"several cases would write a_entropy\.nii\.gz; call one"):
