@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -86,7 +86,7 @@ def find_cases(
         inputs: files; folders whose readable files and series are cases; manifests (.csv, .jsonl).
         out: a file, if there is one case and the name has a writable suffix; else a folder.
         channels: the model's. If there are several, inputs become the channels of a case by their
-            names; see ``group_channels``.
+            names, within each folder; see ``group_channels``.
         beside: suffixes of the files that come with each label map.
         split: what is a case for each series in it, if it holds several; localizers are left aside.
         registry: whose formats say what is readable.
@@ -188,16 +188,42 @@ def _listed(manifest: Path, channels: Sequence[str], suffixes: Sequence[str]) ->
 def _grouped(
     found: Sequence[tuple[Path, Path]], channels: Sequence[str], suffixes: Sequence[str]
 ) -> list[Entry]:
-    """Cases of several channels; one whose files are called by the channels alone has its folder's name."""
-    named = [(_case_name(root, source, suffixes), source) for root, source in found]
-    return [
-        Entry(
-            name=group.name or group.sources[0].resolve().parent.name,
-            sources=group.sources,
-            problem=group.problem,
-        )
-        for group in group_channels(named, channels)
-    ]
+    """Cases of several channels; one whose files are called by the channels alone has its folder's name.
+
+    Two folders that were named may be of two people, whose files have the same names: what belongs
+    together is looked for within each, and among the files that were named, within the folder of each.
+
+    Raises:
+        OptionError: one name in several folders, and not a whole case in each.
+    """
+    by_folder: dict[Path, list[tuple[str, Path]]] = defaultdict(list)
+    for root, source in found:
+        folder = (root.parent if root == source else root).resolve()
+        by_folder[folder].append((_case_name(root, source, suffixes), source))
+    entries = []
+    seen: dict[str, bool] = {}  # whether the cases of a name in the folders before are whole
+    for folder, named in by_folder.items():
+        # What is no channel at all may be in each folder, and is refused by itself.
+        stem = f"{folder.name}_" if len(by_folder) > 1 else ""
+        apart = [(n if split_name(n, channels)[1] is not None else stem + n, s) for n, s in named]
+        own = [
+            Entry(
+                name=group.name or group.sources[0].parent.resolve().name,
+                sources=group.sources,
+                problem=group.problem,
+            )
+            for group in group_channels(apart, channels)
+        ]
+        for entry in own:
+            if entry.name in seen and (entry.problem or not seen[entry.name]):
+                raise OptionError(
+                    f"channels of {entry.name} are in several folders of the inputs, which may be of several "
+                    "people; put those of a case into one folder, list them in a manifest (.csv, .jsonl), or "
+                    "name them with --channel"
+                )
+        seen |= {entry.name: not entry.problem for entry in own}
+        entries += own
+    return entries
 
 
 def _series(

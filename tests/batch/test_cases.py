@@ -49,6 +49,47 @@ def test_files_below_are_cases_too_and_named_by_the_way_to_them(tmp_path):
     assert [case.name for case in cases] == ["a", "sub-01_anat_T1w"]
 
 
+def grouped(inputs, out):
+    return [
+        (case.name, [f"{path.parent.name}/{path.name}" for path in case.sources], case.problem)
+        for case in find_cases(inputs, out, channels=("T1", "FLAIR"))
+    ]
+
+
+def test_channels_of_two_folders_are_never_one_case(tmp_path):
+    jane = touch(tmp_path / "jane", "T1.nii.gz")
+    john = touch(tmp_path / "john", "FLAIR.nii.gz")
+    for inputs in ([jane, john], [jane / "T1.nii.gz", john / "FLAIR.nii.gz"], [tmp_path]):
+        first, second = grouped(inputs, tmp_path / "out")
+        assert first[:2] == ("jane", ["jane/T1.nii.gz"])
+        assert first[2].startswith("channel FLAIR is missing")
+        assert second[:2] == ("john", ["john/FLAIR.nii.gz"])
+        assert second[2].startswith("channel T1 is missing")
+
+
+def test_two_folders_that_hold_a_case_each_are_two_cases_of_their_names(tmp_path):
+    folders = [touch(tmp_path / name, "T1.nii.gz", "FLAIR.nii.gz") for name in ("jane", "john")]
+    expected = [(name, [f"{name}/T1.nii.gz", f"{name}/FLAIR.nii.gz"], "") for name in ("jane", "john")]
+    assert grouped(folders, tmp_path / "out") == expected
+    assert grouped([p for folder in folders for p in folder.iterdir()], tmp_path / "out") == expected
+
+
+def test_what_is_no_channel_is_refused_by_itself_in_each_folder(tmp_path):
+    folders = [touch(tmp_path / name, "T1.nii", "FLAIR.nii", "scout.nii") for name in ("jane", "john")]
+    found = {name: problem for name, _, problem in grouped(folders, tmp_path / "out")}
+    assert [name for name in found if not found[name]] == ["jane", "john"]
+    for name in ("jane_scout", "john_scout"):
+        assert found[name].startswith("its name says none of the model's channels")
+
+
+def test_folders_of_one_channel_each_are_refused_with_the_way_to_say_what_belongs_together(tmp_path):
+    folders = [touch(tmp_path / channel, f"ann_{channel}.nii") for channel in ("T1", "FLAIR")]
+    with pytest.raises(
+        OptionError, match=r"channels of ann are in several folders .* list them in a manifest"
+    ):
+        find_cases(folders, tmp_path / "out", channels=("T1", "FLAIR"))
+
+
 def test_one_file_name_for_several_cases_is_refused(tmp_path):
     touch(tmp_path, "a.nii", "b.nii")
 
