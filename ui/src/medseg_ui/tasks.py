@@ -4,6 +4,7 @@ Each task takes its arguments from ``task.json`` and returns what goes into ``ou
 go into the folder that it is given. Volumes are read here alone, never in the server.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 
 import medseg
 from medseg import CancelToken, Progress, Volume, VolumeError, check, default_registry
-from medseg.plugin import Result
+from medseg.plugin import Export, Result
 from medseg_ui import agreement
 from medseg_ui.maps import write_maps
 from medseg_ui.measures import keep_labels, read_classes, show_labels
@@ -56,6 +57,7 @@ def read(folder: Path, *, source: str, options: Mapping[str, Any]) -> Outcome:
     return {
         "facts": {
             "format": medseg.format_of(source),
+            "fingerprint": _fingerprint(image),
             "shape": list(image.shape),
             "spacing_mm": list(image.spacing_mm),
             "orientation": image.orientation,
@@ -146,12 +148,17 @@ def export(
     labels: str,
     source: str,
     read_options: Mapping[str, Any],
+    fingerprint: str,
     model: str,
     classes: list[dict[str, Any]],
     provenance: Mapping[str, Any],
 ) -> Outcome:
     """Write a result as another object with a plugin's export."""
     registry = default_registry()
+    found = registry.find("export", name)
+    assert isinstance(found.component, Export)  # the registry checked it; this tells mypy
+    if found.component.image_format:  # it refers to the images, and so reads them again
+        _load_unchanged(source, read_options, fingerprint)
     result = Result(
         labels=medseg.load(labels, kind="labels"),
         classes=read_classes(classes),
@@ -160,12 +167,32 @@ def export(
         source=Path(source),
         read_options=read_options,
     )
-    registry.load(registry.find("export", name))(result, folder / file)
+    registry.load(found)(result, folder / file)
     return {"file": file}
 
 
 def _load_channels(channels: list[dict[str, Any]]) -> list[Volume]:
-    return [medseg.load(channel["source"], **channel["options"]) for channel in channels]
+    return [_load_unchanged(**channel) for channel in channels]
+
+
+def _load_unchanged(source: str, options: Mapping[str, Any], fingerprint: str) -> Volume:
+    """Read an image again, which must be the one that is shown: a result is laid over that."""
+    image = medseg.load(source, **options)
+    if _fingerprint(image) != fingerprint:
+        raise VolumeError(
+            f"the file of an image ({image!r}) is another than when it was opened, so a result would not fit "
+            "what is shown; open it again"
+        )
+    return image
+
+
+def _fingerprint(image: Volume) -> str:
+    """What tells an image from another in its place: a hash of its voxels and affine."""
+    digest = hashlib.sha256(f"{image.array.dtype.str} {image.shape}".encode())
+    for plane in image.array:  # never a second copy of the whole
+        digest.update(np.ascontiguousarray(plane).data)
+    digest.update(np.ascontiguousarray(image.affine).data)
+    return digest.hexdigest()
 
 
 def _problem_json(problem: medseg.Problem) -> dict[str, str]:

@@ -237,6 +237,7 @@ class Workspace:
             "labels": str(result.labels),
             "source": str(case.source),
             "read_options": dict(case.read_options),
+            "fingerprint": _fingerprint(case),
             "model": result.model,
             "classes": result.classes or [_plain(entry) for entry in result.entries],
             "provenance": dict(result.provenance),
@@ -315,7 +316,16 @@ class Workspace:
 
 def _channels(case: Case, further: Sequence[Case]) -> list[dict[str, Any]]:
     """The images of a model's channels, in its order, as tasks read them."""
-    return [{"source": str(c.source), "options": dict(c.read_options)} for c in (case, *further)]
+    return [
+        {"source": str(c.source), "options": dict(c.read_options), "fingerprint": _fingerprint(c)}
+        for c in (case, *further)
+    ]
+
+
+def _fingerprint(case: Case) -> str:
+    assert case.facts is not None  # an image that was not read is offered to no model and no export
+    fingerprint: str = case.facts["fingerprint"]
+    return fingerprint
 
 
 def _plain(entry: Mapping[str, Any]) -> dict[str, Any]:
