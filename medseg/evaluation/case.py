@@ -268,7 +268,7 @@ def _lesions(pair: Pair, label: int, name: str, settings: Settings) -> list[Lesi
 
 def _the_label(settings: Settings, truth: Volume) -> int:
     """The label that a probability map is of."""
-    labels = list(settings.labels or {int(n): "" for n in np.unique(truth.array) if n} or {1: ""})
+    labels = list(settings.labels or (int(n) for n in np.unique(truth.array) if n))
     if len(labels) != 1:
         raise VolumeError(
             f"a probability map is of one label, and there are {len(labels)}: {labels}; name it with --labels"

@@ -12,6 +12,7 @@ from medseg.errors import OptionError
 from medseg.evaluation.case import CaseResult, Settings
 from medseg.evaluation.cohort import Refusal, in_order, join, score_cohort
 from medseg.evaluation.lesions import Lesion
+from medseg.evaluation.one_label import settle_label
 from medseg.evaluation.paired import Comparison, compare_models
 from medseg.evaluation.pairing import Matched, PairOfFiles, match_files
 from medseg.evaluation.scores import Score, Scores
@@ -117,12 +118,13 @@ def run_study(
         **batch: ``folder`` for a journal, and further settings of ``score_cohort``.
 
     Raises:
-        OptionError: nothing matches, or an option is wrong; nothing was read then.
+        OptionError: nothing matches, or an option is wrong; no case was scored then.
     """
     registry = registry or default_registry()
     settings.choose(registry)
     matched = match_models(predictions, truth, strip=strip, registry=registry)
     pairs = [pair for found in matched.values() for pair in found.pairs]
+    settings = settle_label(pairs, settings, registry=registry)
     results = []
     scoring = score_cohort(pairs, settings, workers=workers, registry=registry, **batch)
     with contextlib.closing(scoring):

@@ -1,6 +1,7 @@
 """Cohorts: matching, labels by name, lesions, worst cases, files, page and document."""
 
 import csv
+import dataclasses
 import io
 import json
 import math
@@ -315,6 +316,44 @@ def test_probabilities(write_volume, tmp_path):
     write_volume(tmp_path / "said.nii.gz", said * 10, kind="image")
     found = run_study({"": tmp_path / "said.nii.gz"}, tmp_path / "truth.nii.gz", settings)
     assert "probabilities are from 0 to 1; found 2 to 6. Are they logits?" in found.refusals[0].reason
+
+
+def test_the_label_of_probabilities_is_that_of_all_truths(write_volume, tmp_path):
+    truth = np.zeros((4, 4, 4), np.uint8)
+    truth[:2] = 255
+    for name, true in (("a", truth), ("b", truth * 0)):
+        write_volume(tmp_path / "truth" / f"{name}.nii.gz", true)
+        write_volume(tmp_path / "said" / f"{name}.nii.gz", np.ones((4, 4, 4), np.float32), kind="image")
+    (tmp_path / "truth" / "c.nii.gz").write_bytes(b"no volume")
+    write_volume(tmp_path / "said" / "c.nii.gz", np.ones((4, 4, 4), np.float32), kind="image")
+    settings = Settings(metrics=("dice", "brier"), probabilities=True, empty="brats")
+    for workers in (1, 2):
+        found = run_study({"": tmp_path / "said"}, tmp_path / "truth", settings, workers=workers)
+        assert [(r.case, r.label, r.name, r.state) for r in found.scores if r.metric == "dice"] == [
+            ("a", 255, "255", "compared"),
+            ("b", 255, "255", "false alarm"),
+        ]
+        assert [(s.name, s.n) for s in found.summaries if s.metric == "dice"] == [("255", 2)]
+        assert [refusal.case for refusal in found.refusals] == ["c"]
+        assert found.settings.labels == {255: "255"}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ((0, 0), "no truth holds a label, .* name the label with --labels"),
+        ((1, 255), r"the truths hold the labels 1 \(in a\), 255 \(in b\); .* name it with --labels"),
+    ],
+)
+def test_probabilities_of_no_or_several_labels_are_refused(write_volume, tmp_path, values, message):
+    for name, value in zip("ab", values, strict=True):
+        write_volume(tmp_path / "truth" / f"{name}.nii.gz", np.full((4, 4, 4), value, np.uint8))
+        write_volume(tmp_path / "said" / f"{name}.nii.gz", np.ones((4, 4, 4), np.float32), kind="image")
+    settings = Settings(metrics=("dice",), probabilities=True)
+    with pytest.raises(OptionError, match=message):
+        run_study({"": tmp_path / "said"}, tmp_path / "truth", settings)
+    named = dataclasses.replace(settings, labels={1: "lesion"})
+    assert not run_study({"": tmp_path / "said"}, tmp_path / "truth", named).refusals
 
 
 def test_time_and_memory_come_from_the_record_beside_a_prediction(cohort, write_volume, tmp_path):
