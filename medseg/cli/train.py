@@ -39,7 +39,9 @@ from medseg.cli.options import EXISTING, device_option, out_and_options
 @click.option("--batch", type=int, help="Patches in a step.  [default: 2]")
 @click.option("--steps", type=int, help="Of the optimiser.  [default: 1000]")
 @click.option("--epoch-steps", type=int, help="Between two checkpoints.  [default: 50]")
-@click.option("--validate-every", type=int, help="Epochs between two validations.  [default: 1]")
+@click.option(
+    "--validate-every", type=int, help="Epochs between validations; also after the last.  [default: 1]"
+)
 @click.option("--patience", type=int, help="Stop after so many validations without a better score.")
 @click.option("--learning-rate", type=float, help="At its height.  [default: 0.002]")
 @click.option(
