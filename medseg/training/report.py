@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from matplotlib.figure import Figure
 from pytorch_lightning.callbacks import Callback
 
 from medseg.atomic import write_bytes_whole, write_whole
+from medseg.errors import OptionError
 from medseg.training.plan import HISTORY, Plan
 from medseg.training.validation import MEAN
 
@@ -48,9 +50,20 @@ class History(Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *_: Any
     ) -> None:
-        """The step is done."""
-        del trainer, pl_module
-        self._losses.append(float(outputs["loss"]))
+        """The step is done.
+
+        Raises:
+            OptionError: the loss is no number any more, nor will be: the weights are none either.
+        """
+        del pl_module
+        loss = float(outputs["loss"])
+        # In float16 a step may overflow; its gradients are then left out, and the scale is halved.
+        if not math.isfinite(loss) and self._plan.precision != "16-mixed":
+            raise OptionError(
+                f"the loss is {loss} at step {trainer.global_step}, wanted a number. Give a lower "
+                "--learning-rate, or --precision 32, and another folder; the checkpoint before is as it was"
+            )
+        self._losses.append(loss)
         self._ready = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

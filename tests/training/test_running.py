@@ -274,3 +274,12 @@ def test_the_devices_share_the_statistics_of_batch_norm_on_gpus_alone(folder, mo
         with pytest.raises(StoppedError):
             train(folder, f"sync-{device}-{devices}", plan=replace(plan, batch=batch), machine=machine)
     assert given == [False, False, True]
+
+
+def test_a_loss_that_is_no_number_ends_the_training_and_is_not_kept(folder):
+    plan = replace(SMALL, learning_rate=1e30, warmup=1)
+    with pytest.raises(
+        OptionError, match=r"the loss is (nan|inf) at step \d+, wanted a number\. Give a lower"
+    ):
+        train(folder, "diverged", plan)
+    assert not (folder / "diverged" / "weights.safetensors").exists()
