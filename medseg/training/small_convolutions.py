@@ -1,8 +1,8 @@
 """Convolutions of few voxels in float32 while a network learns in bfloat16 on a CPU.
 
-Of a 3-D convolution in bfloat16 whose image is shorter than its kernel, torch 2.13 with oneDNN returns memory that
-nothing was written to as the gradient of the weights: about 1e37, or NaN. That is the bottom of deep networks,
-V-Net's 4^3 voxels under a kernel of 5^3 say. So few voxels cost no more in float32.
+Of a 3-D convolution in bfloat16 whose image is shorter than its kernel, torch 2.13 with oneDNN returns memory
+that nothing was written to as the gradient of the weights: about 1e37, or NaN. That is the bottom of deep
+networks, V-Net's 4^3 voxels under a kernel of 5^3 say. So few voxels cost no more in float32.
 """
 
 from typing import Any
