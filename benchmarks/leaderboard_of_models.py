@@ -74,9 +74,9 @@ model that does not care.
 
 `{best}` on two scans unlike what it was trained on: proton density, where grey
 matter is the brighter of the two, with slices 7 mm apart; and T1 after gadolinium with a tumour, 6.5 mm
-apart. The outline of the brain holds, but for the eyes in proton density and the outermost slices. The
-tissues do not: in proton density much of the cortex is called white matter, after gadolinium most of the
-white matter is called grey, the bright rim of the tumour white, and no model here knows what a tumour is.
+apart. The outline of the brain holds, but for the outermost slices. The tissues do not: in proton density
+much of the cortex is called white matter, after gadolinium half of the white matter is called grey, the
+bright rim of the tumour white, and no model here knows what a tumour is.
 
 ![Proton density](../pictures/training/tissues-proton-density.jpg)
 
