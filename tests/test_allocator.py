@@ -37,7 +37,8 @@ print(given_back, inner, outer, after, unwanted, most, left)
 def test_freed_blocks_stay_until_the_outermost_with_ends() -> None:
     said = subprocess.run([sys.executable, "-c", SCRIPT], check=True, capture_output=True, text=True).stdout
     given_back, inner, outer, after, unwanted, most, left = map(int, said.split())
-    assert min(given_back, after, unwanted) > 200  # pages of 4 kB, or of 2 MB where those are used
+    # One for each page, which the system chooses from 4 kB up to 2 MB: 57 of these are 120 MB.
+    assert min(given_back, after, unwanted) > 50
     assert inner < given_back / 10
     assert outer < given_back / 10
     assert most > 100_000_000 > 50_000_000 > left
