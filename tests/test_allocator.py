@@ -7,9 +7,12 @@ import sys
 import pytest
 
 SCRIPT = """
-import resource, sys
+import ctypes, resource, sys
 import numpy as np
 from medseg.allocator import keep_freed_blocks
+
+# Else the system takes larger pages as it sees fit, and their number says little. 41: PR_SET_THP_DISABLE
+assert ctypes.CDLL(None).prctl(41, 1, 0, 0, 0) == 0
 
 def faults_of_a_large_block():
     np.ones(15_000_000)
@@ -37,8 +40,7 @@ print(given_back, inner, outer, after, unwanted, most, left)
 def test_freed_blocks_stay_until_the_outermost_with_ends() -> None:
     said = subprocess.run([sys.executable, "-c", SCRIPT], check=True, capture_output=True, text=True).stdout
     given_back, inner, outer, after, unwanted, most, left = map(int, said.split())
-    # One for each page, which the system chooses from 4 kB up to 2 MB: 57 of these are 120 MB.
-    assert min(given_back, after, unwanted) > 50
+    assert min(given_back, after, unwanted) > 7000  # one for each page: 4 kB, or 16 on some computers
     assert inner < given_back / 10
     assert outer < given_back / 10
     assert most > 100_000_000 > 50_000_000 > left
