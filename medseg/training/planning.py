@@ -28,7 +28,7 @@ from medseg.registry import Registry
 from medseg.segmenter import Segmenter, build
 from medseg.training.checking import CaseFacts, Report
 from medseg.training.dataset import Dataset
-from medseg.training.layout import lay_channels_last
+from medseg.training.layout import suit_cpu
 from medseg.training.losses import make_loss
 from medseg.training.plan import Plan
 
@@ -158,7 +158,7 @@ def forecast(plan: Plan, dataset: Dataset, *, device: torch.device, registry: Re
     try:
         sizes = _small(plan.patch, divisor, _TRIAL)
         if device.type == "cpu":
-            lay_channels_last(network)
+            suit_cpu(network)
         seconds = _trial_seconds(network.to(device), plan, dataset, sizes=sizes, registry=registry)
     except (MedsegError, RuntimeError, ValueError):  # the network or its loss refuses a patch so small
         seconds = math.nan

@@ -25,7 +25,7 @@ from medseg.training.checkpoints import LAST, WholeCheckpoints, steps_done
 from medseg.training.contracts import contract_of, input_of
 from medseg.training.dataset import Dataset, sides_of
 from medseg.training.keeping import KeepModel
-from medseg.training.layout import lay_channels_last
+from medseg.training.layout import suit_cpu
 from medseg.training.learner import Learner
 from medseg.training.losses import make_loss
 from medseg.training.patches import EpochSampler, Patches, Source, use_one_thread
@@ -118,7 +118,7 @@ def run_training(
     if not last.exists() and load_start(network, start, plan, classes=len(dataset.labels)):
         say("other classes than those of the model it starts from: what scores them starts anew")
     if not machine.on_gpu:
-        lay_channels_last(network)
+        suit_cpu(network)
     learner = Learner(network, make_loss(plan.loss, plan.loss_options, registry), plan, validation)
     recipe = dataset.recipe or Recipe()
     recipe = replace(recipe, deformation=replace(recipe.deformation, mirror=plan.mirror))

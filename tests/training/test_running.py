@@ -58,6 +58,21 @@ def train(folder, out, plan=SMALL, say=lambda line: None, machine=HERE):
     return run_training(dataset, check_dataset(dataset), plan, folder / out, machine=machine, say=say)
 
 
+def test_networks_learn_with_convolutions_that_are_sound_for_few_voxels(folder, monkeypatch):
+    seen = []
+    forward = torch.nn.Conv3d.forward
+
+    def watched(layer, x):
+        seen.append(all(n > k for n, k in zip(x.shape[2:], layer.kernel_size, strict=True)))
+        return forward(layer, x)
+
+    monkeypatch.setattr(torch.nn.Conv3d, "forward", watched)
+    options = {"width": 2, "depth": 2, "norm": "instance"}  # 2^3 voxels under 3^3 at the bottom
+    train(folder, "mixed", replace(SMALL, options=options, precision="bf16-mixed", steps=3))
+    assert seen
+    assert all(seen)
+
+
 class KilledError(Exception):
     pass
 
