@@ -213,6 +213,13 @@ class LoadedModel:
                 labels = step(labels, turned[0][0])
             return turn_back(labels), maps, answer
 
+    def find_box(
+        self, volumes: Sequence[Volume], locator: Locator, *, home: Grid
+    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """``box`` by itself, outside a prediction."""
+        with self._computing():
+            return self.box(volumes, locator, Run(progress=None, cancel=CancelToken()), home=home)
+
     def box(
         self, volumes: Sequence[Volume], locator: Locator, run: Run, *, home: Grid
     ) -> tuple[tuple[int, ...], tuple[int, ...]]:

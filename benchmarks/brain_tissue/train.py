@@ -43,11 +43,13 @@ class Recipe:
         start: the recipe whose weights it starts from; ``--from brain-tissue:brain-tissue-NAME`` takes those
             that ship.
         synthesis: what is painted otherwise than heads.json says.
+        cases: those of heads.json that are learnt from; all, if none is named.
     """
 
     settings: Sequence[str]
     start: str | None = None
     synthesis: Mapping[str, float] = field(default_factory=dict)
+    cases: Sequence[str] = ()
 
 
 def small(architecture: str, *more: str) -> Recipe:
@@ -73,6 +75,17 @@ RECIPES = {
         ),
         start="unet-t1",
         synthesis={"contrast_share": 0.9, "thick_share": 0.1},
+    ),
+    # All of the network for the brain and its surroundings, and only label maps of 1 mm.
+    "unet-t1-box": Recipe(
+        settings=(
+            *("--spacing", "1", "--patch", "96", "--steps", "3600", "--synthetic", "0.1"),
+            *("--ema", "0.995", "--learning-rate", "0.001", "--seed", "3", "--precision", "bf16-mixed"),
+            *("--foreground", "0.5", "--locator", "linknet:brain-locator"),
+        ),
+        start="unet-t1-1mm",
+        synthesis={"contrast_share": 0.9, "thick_share": 0.1},
+        cases=("colin27", "icbm2009c"),
     ),
     # From random weights to T1 in half an hour.
     "unet-t1-30min": Recipe(
@@ -103,6 +116,7 @@ def main() -> None:
     heads = json.loads((HERE / "heads.json").read_text(encoding="utf-8"))
     recipe = RECIPES[given.network]
     heads["synthesis"] |= recipe.synthesis
+    heads["cases"] = [case for case in heads["cases"] if case["name"] in recipe.cases or not recipe.cases]
     start = ("--from", str(given.out / recipe.start)) if recipe.start else ()
     (run / "heads.json").write_text(json.dumps(heads, indent=1), encoding="utf-8")
     command = [

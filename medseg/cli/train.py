@@ -36,6 +36,11 @@ from medseg.cli.options import EXISTING, device_option, out_and_options
 @click.option("--loss-option", "loss_options", multiple=True, metavar="NAME=VALUE", help="Of the loss.")
 @click.option("--spacing", metavar="MM", help="Of the network's grid, such as 1.5 or 1,1,3; from the data.")
 @click.option("--patch", metavar="VOXELS", help="Such as 64 or 96,96,48; as large as the memory allows.")
+@click.option(
+    "--locator",
+    metavar="MODEL",
+    help="Name of a model that runs first; only what lies around its label 1 is shown to the network.",
+)
 @click.option("--batch", type=int, help="Patches in a step.  [default: 2]")
 @click.option("--steps", type=int, help="Of the optimiser.  [default: 1000]")
 @click.option("--epoch-steps", type=int, help="Between two checkpoints.  [default: 50]")
@@ -158,6 +163,10 @@ def _given(options: dict[str, str], chosen: dict[str, Any]) -> dict[str, Any]:
     for name in ("head_options", "loss_options"):
         if name in given:
             given[name] = parse_pairs(given[name], flag=f"--{name[:-1].replace('_', '-')}", example="lam=1")
+    if chosen["locator"]:
+        from medseg.model import Locator
+
+        given["locator"] = Locator(model=chosen["locator"])
     if chosen["spacing"]:
         given["spacing_mm"] = _triple(chosen["spacing"], float, "--spacing")
     if chosen["patch"]:

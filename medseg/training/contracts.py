@@ -40,6 +40,7 @@ def input_of(plan: Plan, dataset: Dataset) -> Input:
         patch=Windows(size=plan.patch, overlap=0.5),
         steps=plan.intensities,
         interpolation=plan.interpolation,
+        locator=plan.locator,
         # Before scores of a mirrored window are added, those of left and right would have to change places.
         mirror=(0,) if plan.mirror and not sides_of(dataset) else (),
     )

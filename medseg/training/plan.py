@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from medseg.errors import ContractError, OptionError
-from medseg.model import StepUse
+from medseg.model import Locator, StepUse
 
 PLAN, DATA, HISTORY = "plan.json", "data.json", "history.csv"
 """Files of a run's folder: the plan, the facts of the data, and what each epoch was like."""
@@ -24,6 +24,7 @@ class Plan:
         patch: voxels of a training patch and of a window afterwards.
         intensities: steps on each channel, as in a contract.
         interpolation: how images are resampled to ``spacing_mm``.
+        locator: the model, by full name, around whose mask the network sees; None for all of an image.
         batch: patches in a step, over all devices.
         steps: of the optimiser, in all; a multiple of ``epoch_steps``.
         epoch_steps: between two checkpoints.
@@ -55,6 +56,7 @@ class Plan:
     loss_options: Mapping[str, Any] = field(default_factory=dict)
     intensities: tuple[StepUse, ...] = (("clip-percentiles", {}), ("rescale", {}))
     interpolation: Literal["nearest", "linear", "cubic"] = "linear"
+    locator: Locator | None = None
     batch: int = 2
     steps: int = 1000
     epoch_steps: int = 50
@@ -108,6 +110,7 @@ def read_plan(path: Path) -> Plan:
         data = json.loads(path.read_text(encoding="utf-8"))
         data |= {key: tuple(data[key]) for key in ("spacing_mm", "patch")}
         data["intensities"] = tuple((name, options) for name, options in data["intensities"])
+        data["locator"] = Locator(**data["locator"]) if data.get("locator") else None
         return Plan(**data)
     except (ValueError, TypeError, KeyError) as error:
         raise ContractError(f"{path} is no plan of a training: {error}") from error

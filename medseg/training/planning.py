@@ -101,6 +101,9 @@ def make_plan(
         values["head"] = head.full_name
         values.setdefault("loss", cast(Head, head.component).loss or "dice-ce")
     values["loss"] = registry.find("loss", values.get("loss", "dice-ce"), within="builtin").full_name
+    if values.get("locator"):
+        model = registry.find("model", values["locator"].model).full_name
+        values["locator"] = replace(values["locator"], model=model)
     values.setdefault("spacing_mm", target_spacing(facts))
     values.setdefault("intensities", _intensities(dataset, facts))
     if "steps" in values and "epoch_steps" not in values:

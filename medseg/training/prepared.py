@@ -25,6 +25,7 @@ from medseg.registry import Registry
 from medseg.training.checking import CaseFacts
 from medseg.training.continuing import continue_beyond
 from medseg.training.dataset import Case, Dataset
+from medseg.training.locating import Locating
 from medseg.training.synthesis import Regions
 from medseg.volume import Volume
 
@@ -53,7 +54,14 @@ class Pictured:
 
 
 def prepare_image(
-    case: Case, facts: CaseFacts, dataset: Dataset, folder: Path, *, wanted: Input, registry: Registry
+    case: Case,
+    facts: CaseFacts,
+    dataset: Dataset,
+    folder: Path,
+    *,
+    wanted: Input,
+    registry: Registry,
+    locating: Locating | None = None,
 ) -> Pictured:
     """A case's image and classes on the network's grid, written once and mapped into memory.
 
@@ -66,13 +74,17 @@ def prepare_image(
         folder: where prepared cases are kept.
         wanted: the contract's input.
         registry: where steps are looked up.
+        locating: the locator of ``wanted``.
     """
     assert wanted.spacing_mm is not None  # a plan has one
     learnt_as = [sorted(dataset.classes.items()), dataset.instances]
-    key = _key([_FORM, facts.image_sha256, facts.labels_sha256, asdict(wanted), learnt_as])
+    found_by = locating.key if locating else []
+    key = _key([_FORM, facts.image_sha256, facts.labels_sha256, asdict(wanted), learnt_as, found_by])
     paths = {what: folder / f"{case.name}-{key}.{what}.npy" for what in ("image", "classes")}
     if not all(path.exists() for path in paths.values()):
         volumes = [reorient(load(path), wanted.orientation)[0] for path in case.images]
+        if locating:
+            volumes = [locating.around(case, volume, dataset) for volume in volumes]
         image, grid = Preparation(wanted, partial(_step, registry)).image(volumes)
         labels = reorient(load(case.labels, kind="labels"), wanted.orientation)[0]
         learnt = labels.with_array(dataset.learnt(labels.array))
@@ -95,7 +107,13 @@ def prepare_image(
 
 
 def prepare_regions(
-    case: Case, facts: CaseFacts, dataset: Dataset, folder: Path, *, beyond_mm: float = 0
+    case: Case,
+    facts: CaseFacts,
+    dataset: Dataset,
+    folder: Path,
+    *,
+    beyond_mm: float = 0,
+    locating: Locating | None = None,
 ) -> Regions:
     """A case's label map for the generator, written once and mapped into memory.
 
@@ -104,13 +122,15 @@ def prepare_regions(
         facts: from the check.
         dataset: what its values mean.
         folder: where prepared cases are kept.
-        beyond_mm: how far what its borders cut is continued.
+        beyond_mm: how far what its borders cut is continued, where the network sees all of an image.
+        locating: the locator that will say what it sees.
 
     Raises:
         VolumeError: it has more labels than the generator paints.
     """
     table = _table(dataset)
-    key = _key([_FORM, facts.labels_sha256, FINE_MM, beyond_mm, table])
+    found_by = [facts.image_sha256, locating.key] if locating else []
+    key = _key([_FORM, facts.labels_sha256, FINE_MM, beyond_mm, table, found_by])
     path = folder / f"{case.name}-{key}.regions.npy"
     if not path.exists():
         labels = reorient(load(case.labels, kind="labels"), "RAS")[0]
@@ -118,9 +138,12 @@ def prepare_regions(
             raise VolumeError(
                 f"{case.name}: labels up to {labels.array.max()}; the generator paints 0 to 255"
             )
+        if locating:
+            labels = locating.around(case, labels, dataset)
         fine = _by_share(labels, (FINE_MM,) * 3).array.astype(np.uint8)
         classes = table[: int(fine.max()) + 1]
-        fine = continue_beyond(fine, classes, reach_mm=beyond_mm, spacing_mm=FINE_MM)
+        if not locating:
+            fine = continue_beyond(fine, classes, reach_mm=beyond_mm, spacing_mm=FINE_MM)
         write_together([(path, _saver(fine))])
     array = np.load(path, mmap_mode="r")
     return Regions(

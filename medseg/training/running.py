@@ -27,6 +27,7 @@ from medseg.training.dataset import Dataset, sides_of
 from medseg.training.keeping import KeepModel
 from medseg.training.layout import suit_cpu
 from medseg.training.learner import Learner
+from medseg.training.locating import Locating, load_locating
 from medseg.training.losses import make_loss
 from medseg.training.patches import EpochSampler, Patches, Source, use_one_thread
 from medseg.training.plan import DATA, PLAN, Plan, differences, read_plan
@@ -110,9 +111,14 @@ def run_training(
         )
         return out
     model = contract_of(plan, dataset)
-    sources = _sources(dataset, report, plan, out / "prepared", registry)
+    locating = load_locating(plan.locator, device=machine.device, registry=registry)
+    sources = _sources(dataset, report, plan, out / "prepared", registry, locating=locating)
     scored = [case for case in dataset.of("val") if case.images]
-    validation = Validation(scored, dataset, model, registry, out / "pictures") if scored else None
+    validation = (
+        Validation(scored, dataset, model, registry, pictures=out / "pictures", locating=locating)
+        if scored
+        else None
+    )
     network = network_of(plan, dataset, registry)
     refuse_lone_patches(plan, network, apart=1 if machine.on_gpu else machine.world)
     if not last.exists() and load_start(network, start, plan, classes=len(dataset.labels)):
@@ -165,17 +171,38 @@ def _claim(out: Path, plan: Plan, report: Report) -> None:
     write_bytes_whole(out / PLAN, (json.dumps(plan.as_json(), indent=2) + "\n").encode())
 
 
-def _sources(dataset: Dataset, report: Report, plan: Plan, folder: Path, registry: Registry) -> list[Source]:
+def _sources(
+    dataset: Dataset,
+    report: Report,
+    plan: Plan,
+    folder: Path,
+    registry: Registry,
+    *,
+    locating: Locating | None,
+) -> list[Source]:
     folder.mkdir(exist_ok=True)
     facts = {fact.name: fact for fact in report.facts}
     wanted = input_of(plan, dataset)
     return [
         Source(
-            pictured=prepare_image(case, facts[case.name], dataset, folder, wanted=wanted, registry=registry)
+            pictured=prepare_image(
+                case,
+                facts[case.name],
+                dataset,
+                folder,
+                wanted=wanted,
+                registry=registry,
+                locating=locating,
+            )
             if case.images and plan.synthetic < 1
             else None,
             regions=prepare_regions(
-                case, facts[case.name], dataset, folder, beyond_mm=dataset.recipe.beyond_mm
+                case,
+                facts[case.name],
+                dataset,
+                folder,
+                beyond_mm=dataset.recipe.beyond_mm,
+                locating=locating,
             )
             if dataset.recipe
             else None,

@@ -33,6 +33,7 @@ def show_plan(plan: Plan, expected: Forecast) -> None:
     options = "".join(f", {name}={value}" for name, value in plan.options.items())
     head = f" with the head {plan.head}" if plan.head else ""
     start = f" from the weights {plan.start[:12]}..." if plan.start else ""
+    where = f" around what {plan.locator.model} finds" if plan.locator else ""
     hours = expected.hours(plan)
     time = (
         "unknown"
@@ -45,7 +46,7 @@ def show_plan(plan: Plan, expected: Forecast) -> None:
         f"network  {plan.architecture}{options}{head}: {expected.parameters:,} parameters{start}; "
         f"loss {plan.loss}\n"
         f"grid     {_times(plan.spacing_mm)} mm; patches of {_times(plan.patch)} voxels, "
-        f"{plan.batch} in a step\n"
+        f"{plan.batch} in a step{where}\n"
         f"steps    {plan.steps} ({plan.epochs} checkpoints), learning rate {plan.learning_rate:g} "
         f"{plan.schedule}, average {plan.ema:g}, seed {plan.seed}\n"
         f"needs    {expected.memory_bytes / 1e9:.1f} GB; {time} without validation, if the computer stays as "

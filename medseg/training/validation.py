@@ -15,6 +15,7 @@ from medseg.model import Model, Windows
 from medseg.registry import Registered, Registry
 from medseg.segmenter import Segmenter
 from medseg.training.dataset import Case, Dataset
+from medseg.training.locating import Locating
 
 MEAN = "dice"
 """Name of the score that decides which weights are kept: the mean over labels and cases."""
@@ -29,13 +30,22 @@ class Validation:
         model: the contract of what is trained.
         registry: where steps and metrics are looked up.
         pictures: folder for one picture of each validation.
+        locating: the contract's locator.
     """
 
     def __init__(
-        self, cases: Sequence[Case], dataset: Dataset, model: Model, registry: Registry, pictures: Path
+        self,
+        cases: Sequence[Case],
+        dataset: Dataset,
+        model: Model,
+        registry: Registry,
+        *,
+        pictures: Path,
+        locating: Locating | None = None,
     ) -> None:
         self.cases = list(cases)
         self._dataset, self._registry, self._pictures = dataset, registry, pictures
+        self._locator = locating.model if locating else None
         assert isinstance(model.input.patch, Windows)  # a plan has no other
         # Windows that overlap less are twice as fast, and say as much about which weights are better.
         patch = replace(model.input.patch, overlap=0.25)
@@ -55,7 +65,7 @@ class Validation:
             device=device,
             registry=self._registry,
             execution=Execution(),
-            locator=None,
+            locator=self._locator,
         )
         images = [load(path) for path in case.images]
         segmentation = loaded.segment(images)
