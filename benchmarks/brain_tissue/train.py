@@ -100,7 +100,14 @@ RECIPES = {
     "attention-unet": small("unets:attention-unet", "-o", "width=8"),
     "unetpp": small("unets:unetpp", "-o", "width=4", "--steps", "400"),
     "linknet": small("linknet:linknet", "-o", "width=16", "--batch", "2"),
-    "unet3d-tdac": small("unets:unet3d", "-o", "width=4", "-o", "norm=instance", "--head", "contours:tdac"),
+    # A step of the contour costs seconds, so the network that places it is there before.
+    "unet3d-tdac": Recipe(
+        settings=(
+            *(*SMALL, "--head", "contours:tdac", "--head-option", "n_iter=10"),
+            *("--patch", "48", "--steps", "200", "--epoch-steps", "20", "--learning-rate", "0.001"),
+        ),
+        start="unet3d",
+    ),
 }
 
 

@@ -122,7 +122,7 @@ def run_training(
     network = network_of(plan, dataset, registry)
     refuse_lone_patches(plan, network, apart=1 if machine.on_gpu else machine.world)
     if not last.exists() and load_start(network, start, plan, classes=len(dataset.labels)):
-        say("other classes than those of the model it starts from: what scores them starts anew")
+        say("other classes, or another head, than the model it starts from has: what scores them starts anew")
     if not machine.on_gpu:
         suit_cpu(network)
     learner = Learner(network, make_loss(plan.loss, plan.loss_options, registry), plan, validation)

@@ -60,7 +60,7 @@ def find_start(name: str, *, registry: Registry) -> Start:
 
 
 def load_start(network: Segmenter, start: Start | None, plan: Plan, *, classes: int) -> list[str]:
-    """Put a model's weights into a network; what scores the classes starts anew if there are others.
+    """Put a model's weights into a network; what scores other classes, or a head on top, starts anew.
 
     Args:
         network: of the plan.
@@ -83,16 +83,19 @@ def load_start(network: Segmenter, start: Start | None, plan: Plan, *, classes: 
             f"this training starts from the weights with sha256 {plan.start[:12]}..., and {got}; "
             "give --from as before, or choose another folder"
         )
-    weighted: nn.Module = network if plan.head else network.backbone
+    weighted: nn.Module = network if "head" in start.fields else network.backbone
     anew: list[str] = []
+    reshaped: list[str] = []
+    if plan.head and weighted is network.backbone:
+        anew = [name for name in network.state_dict() if name.startswith("head.")]
     if classes != start.classes:
         wanted = weighted.state_dict()
-        anew = [
+        reshaped = [
             name
             for name, tensor in read_weights(start.weights).items()
             if name in wanted
             and tensor.shape[:1] == (start.classes,)
             and wanted[name].shape == (classes, *tensor.shape[1:])
         ]
-    load_weights(weighted, start.weights, reshaped=anew)
-    return anew
+    load_weights(weighted, start.weights, reshaped=reshaped)
+    return [*anew, *reshaped]

@@ -84,6 +84,13 @@ def test_the_same_classes_start_with_all_weights(folder):
     assert all(torch.equal(first[name], now[name]) for name in first)
 
 
+def test_a_head_on_a_network_that_had_none_starts_anew(folder):
+    network, anew = begin(folder, "first", "balls.json", head="contours:tdac")
+    first, now = weights(folder, "first"), network.state_dict()
+    assert all(torch.equal(first[name], now[f"backbone.{name}"]) for name in first)
+    assert set(anew) == set(now) - {f"backbone.{name}" for name in first} != set()
+
+
 def test_a_wider_network_is_refused(folder):
     with pytest.raises(WeightsError, match=r"does not fit UNet3D: .* wanted \(4,"):
         begin(folder, "first", "balls.json", options={"width": 4, "depth": 1, "norm": "instance"})
