@@ -56,6 +56,20 @@ def reorient(volume: Volume, orientation: str) -> tuple[Volume, Undo]:
     return turned, _undo(volume.grid, turned.grid, put_back)
 
 
+def reorient_together(volumes: Sequence[Volume], orientation: str) -> tuple[list[Volume], Undo]:
+    """``reorient`` for the channels of one image, which lie on one grid; all are turned as the first is.
+
+    Near 45 degrees the last digits of an affine decide which world axis is nearest, and files of one grid
+    may differ in these.
+
+    Returns:
+        The volumes on the first one's grid, and the undo of each.
+    """
+    grid = volumes[0].affine
+    turned = [reorient(replace(volume, affine=grid), orientation) for volume in volumes]
+    return [volume for volume, _ in turned], turned[0][1]
+
+
 def crop(volume: Volume, start: Sequence[int], stop: Sequence[int]) -> tuple[Volume, Undo]:
     """Keep the box ``start <= index < stop``; its undo fills the rest with 0.
 

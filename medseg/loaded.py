@@ -18,7 +18,7 @@ from medseg.builtin.steps import largest_piece
 from medseg.description import to_json
 from medseg.errors import ContractError
 from medseg.formats import load
-from medseg.geometry import Undo, crop, reorient
+from medseg.geometry import Undo, crop, reorient_together
 from medseg.inference.backends import Trial
 from medseg.inference.engine import Answer, Engine
 from medseg.inference.execution import Execution, arithmetic
@@ -159,7 +159,7 @@ class LoadedModel:
         volumes = [s if isinstance(s, Volume) else load(Path(s)) for s in sources]
         with self._computing():
             run = Run(progress=None, cancel=CancelToken())
-            seen, _ = self._preparation.crop([reorient(v, wanted.orientation)[0] for v in volumes])
+            seen, _ = self._preparation.crop(reorient_together(volumes, wanted.orientation)[0])
             prepared, grid = self._prepare(seen, run)
             return self._engine.compare(prepared, grid, patient=patient)
 
@@ -172,9 +172,8 @@ class LoadedModel:
             yield
 
     def _labels(self, volumes: Sequence[Volume], run: Run) -> tuple[Volume, Maps, Answer]:
-        orientation = self.description.input.orientation
-        turned = [reorient(volume, orientation) for volume in volumes]
-        seen, turn_back = [volume for volume, _ in turned], turned[0][1]
+        turned, turn_back = reorient_together(volumes, self.description.input.orientation)
+        seen = turned
         uncrop: Undo | None = None
         if self._locator and self.description.input.locator:
             with run.stage("locate"):
@@ -210,7 +209,7 @@ class LoadedModel:
             )
         with run.stage("finish"):
             for step in self._post:
-                labels = step(labels, turned[0][0])
+                labels = step(labels, turned[0])
             return turn_back(labels), maps, answer
 
     def find_box(
@@ -244,7 +243,7 @@ class LoadedModel:
         refused = [str(p) for p in contract.check(volumes, wanted) if p.severity == "refuse"]
         if refused:
             raise ContractError(f"the locator {self.name} cannot use this input. " + ". ".join(refused))
-        seen, _ = self._preparation.crop([reorient(volume, wanted.orientation)[0] for volume in volumes])
+        seen, _ = self._preparation.crop(reorient_together(volumes, wanted.orientation)[0])
         image, grid = self._prepare(seen, run)
         mask = largest_piece(self._engine.answer(image, grid, grid, run).labels.array == locator.label)
         if not mask.any():
