@@ -1,5 +1,6 @@
 """Where the network will look: the box that a locator finds in each case, as when the model is used."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,12 +34,12 @@ class Locating:
         """What boxes depend on, beside the images."""
         return [self.model.description.weights.sha256, self.use.label, self.use.margin]
 
-    def around(self, case: Case, volume: Volume, dataset: Dataset) -> Volume:
-        """What a case's image or labels hold within its box.
+    def around(self, case: Case, volumes: Sequence[Volume], dataset: Dataset) -> list[Volume]:
+        """What a case's images and labels hold within its box.
 
         Args:
             case: its images are what is looked at; without any, what is learnt stands for what is found.
-            volume: of the case, along any of its axes.
+            volumes: of the case, on one grid, along any of its axes; of a case without images, its labels.
             dataset: what labels mean.
 
         Raises:
@@ -47,18 +48,19 @@ class Locating:
         if case.images:
             try:
                 start, stop = self.model.find_box(
-                    [load(path) for path in case.images], self.use, home=volume.grid
+                    [load(path) for path in case.images], self.use, home=volumes[0].grid
                 )
             except ContractError as error:
                 raise ContractError(f"{case.name}: {error}") from error
-            return crop(volume, start, stop)[0]
-        corners = np.argwhere(dataset.learnt(volume.array) > 0)
+            return [crop(volume, start, stop)[0] for volume in volumes]
+        (labels,) = volumes
+        corners = np.argwhere(dataset.learnt(labels.array) > 0)
         if not len(corners):
             raise ContractError(f"{case.name} has neither an image to find a box in, nor anything to learn")
         low, high = corners.min(0), corners.max(0) + 1
         widen = self.use.margin * (high - low)
-        low, high = np.floor(low - widen).clip(0), np.ceil(high + widen).clip(0, volume.shape)
-        return crop(volume, low.astype(int).tolist(), high.astype(int).tolist())[0]
+        low, high = np.floor(low - widen).clip(0), np.ceil(high + widen).clip(0, labels.shape)
+        return [crop(labels, low.astype(int).tolist(), high.astype(int).tolist())[0]]
 
 
 def load_locating(use: Locator | None, *, device: str, registry: Registry) -> Locating | None:

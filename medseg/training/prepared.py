@@ -33,6 +33,7 @@ FINE_MM = 1.0
 """Label maps to paint from are brought to this spacing, so that painted borders are mixed below a voxel."""
 
 _FORM = 2  # of prepared files; another number wherever the same case would be prepared otherwise than before
+_LOCATED = 2  # the same number of files that hold what a locator shows
 _KEPT = 20_000  # voxels of each class that patches may be centred on
 
 
@@ -78,15 +79,15 @@ def prepare_image(
     """
     assert wanted.spacing_mm is not None  # a plan has one
     learnt_as = [sorted(dataset.classes.items()), dataset.instances]
-    found_by = locating.key if locating else []
+    found_by = [_LOCATED, *locating.key] if locating else []
     key = _key([_FORM, facts.image_sha256, facts.labels_sha256, asdict(wanted), learnt_as, found_by])
     paths = {what: folder / f"{case.name}-{key}.{what}.npy" for what in ("image", "classes")}
     if not all(path.exists() for path in paths.values()):
         volumes = [reorient(load(path), wanted.orientation)[0] for path in case.images]
-        if locating:
-            volumes = [locating.around(case, volume, dataset) for volume in volumes]
-        image, grid = Preparation(wanted, partial(_step, registry)).image(volumes)
         labels = reorient(load(case.labels, kind="labels"), wanted.orientation)[0]
+        if locating:  # labels too: resampled as a whole, their voxels would lie between those of the image
+            *volumes, labels = locating.around(case, [*volumes, labels], dataset)
+        image, grid = Preparation(wanted, partial(_step, registry)).image(volumes)
         learnt = labels.with_array(dataset.learnt(labels.array))
         classes = resample_to(_by_share(learnt, wanted.spacing_mm), grid)[0].array.astype(np.uint8)
         write_together([(paths["image"], _saver(image.numpy())), (paths["classes"], _saver(classes))])
@@ -139,7 +140,7 @@ def prepare_regions(
                 f"{case.name}: labels up to {labels.array.max()}; the generator paints 0 to 255"
             )
         if locating:
-            labels = locating.around(case, labels, dataset)
+            (labels,) = locating.around(case, [labels], dataset)
         fine = _by_share(labels, (FINE_MM,) * 3).array.astype(np.uint8)
         classes = table[: int(fine.max()) + 1]
         if not locating:

@@ -92,6 +92,16 @@ def test_image_classes_and_regions_are_those_of_the_box(tmp_path, orientation):
     np.testing.assert_array_equal(regions.labels, labels.array[BOX])
 
 
+@pytest.mark.parametrize("spacing", [(0.7, 0.7, 0.7), (1.5, 1.5, 1.5), (2.0, 1.3, 0.8)])
+def test_image_and_classes_of_a_box_stay_on_top_of_each_other_at_any_spacing(tmp_path, spacing):
+    labels = np.zeros((21, 18, 17), np.uint8)
+    labels[5:14, 6:13, 7:13] = 1
+    volumes = (Volume(labels * np.float32(200), np.eye(4)), Volume(labels, np.eye(4), kind="labels"))
+    plan = replace(PLAN, spacing_mm=spacing, locator=Locator(model="tiny:bright", margin=0.3))
+    pictured, _ = prepared(dataset_in(tmp_path, [volumes]), tmp_path, plan)
+    np.testing.assert_array_equal(pictured.classes, pictured.image[0] > 0.5)
+
+
 def test_without_an_image_the_box_is_about_what_is_learnt(tmp_path):
     dataset = dataset_in(tmp_path, [organ()], seen=False)
     _, regions = prepared(dataset, tmp_path)
