@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from medseg.errors import ContractError
 from medseg.model import Channel, Label
 from medseg.training.synthesis import Recipe
 
@@ -60,6 +61,9 @@ class Dataset:
         licence: SPDX expression that the model gets.
         description: where the data came from, for the model's card.
         intended_use: of the model, for its card.
+
+    Raises:
+        ContractError: the labels have other values, or two have one name.
     """
 
     name: str
@@ -72,6 +76,18 @@ class Dataset:
     licence: str = ""
     description: str = ""
     intended_use: str = ""
+
+    def __post_init__(self) -> None:
+        # The network's channel n scores the n-th label, and is taught with what is learnt as n.
+        values, names = [entry.value for entry in self.labels], [entry.name for entry in self.labels]
+        if values != list(range(len(values))):
+            raise ContractError(
+                f"dataset {self.name}: its labels have the values {', '.join(map(str, values))}; wanted 0 "
+                "for the background, 1, 2 and so on. Where files have other values, a list of medseg's own "
+                "says in classes what each is learnt as"
+            )
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ContractError(f"dataset {self.name}: several labels are called {', '.join(twice)}")
 
     def of(self, split: Split) -> tuple[Case, ...]:
         """The cases of one split."""

@@ -5,7 +5,7 @@ docs/how-to/train.md shows one of each.
 
 import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -41,7 +41,7 @@ def read_manifest(data: Mapping[str, Any], *, folder: Path, name: str) -> Datase
         return Dataset(
             name=str(data.get("name", name)),
             channels=tuple(Channel(**channel) for channel in data.get("channels", ())) or (ANY_MR,),
-            labels=tuple(_label(n, entry) for n, entry in enumerate(data["labels"])),
+            labels=_labels(data["labels"]),
             classes={int(key): int(value) for key, value in data.get("classes", {}).items()},
             instances=bool(data.get("instances", False)),
             cases=tuple(_case(entry, folder) for entry in data["cases"]),
@@ -118,6 +118,11 @@ def read_table(path: Path, *, folder: Path) -> Dataset:
         labels=(),
         cases=tuple(_case(case, folder) for case in cases),
     )
+
+
+def _labels(entries: Sequence[Any]) -> tuple[Label, ...]:
+    """Labels by their values, which are those of their places unless they say others."""
+    return tuple(sorted((_label(n, entry) for n, entry in enumerate(entries)), key=lambda found: found.value))
 
 
 def _label(value: int, entry: Any) -> Label:

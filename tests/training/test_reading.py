@@ -158,6 +158,29 @@ def test_a_class_that_no_training_case_has_is_found(folder):
     assert "no training case has the class 3 (ghost)" in str(check_dataset(read_dataset(path)).fatal[0])
 
 
+def test_labels_go_by_their_values_in_whatever_order_they_stand(folder):
+    labels = ["background", {"name": "egg", "value": 2}, {"name": "ball", "value": 1}]
+    dataset = read_dataset(manifest(folder, [entry(0)], labels=labels))
+    assert [(label.value, label.name) for label in dataset.labels] == [
+        (0, "background"),
+        (1, "ball"),
+        (2, "egg"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("labels", "sentence"),
+    [
+        (["background", "ball", {"name": "egg", "value": 5}], "have the values 0, 1, 5; wanted 0"),
+        ([{"name": "ball", "value": 1}, {"name": "egg", "value": 2}], "have the values 1, 2; wanted 0"),
+        (["background", "ball", "ball"], "several labels are called ball"),
+    ],
+)
+def test_labels_that_no_network_could_tell_apart_are_refused(folder, labels, sentence):
+    with pytest.raises(ContractError, match=sentence):
+        read_dataset(manifest(folder, [entry(0)], labels=labels))
+
+
 def test_labels_named_for_sides_change_in_a_mirror(folder):
     path = manifest(folder, [entry(0)], labels=["background", "left kidney", "right kidney"])
     assert mirrored_pairs(read_dataset(path).labels) == ((1, 2),)
