@@ -36,7 +36,7 @@ class GatesOf(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Look through every gate."""
-        maps = cast(Any, self.backbone).gate_maps(image)
+        maps = cast(Any, self.backbone).gate_maps(image.clone())  # as in ``LogitsOf``
         size = image.shape[2:]
         grown = [F.interpolate(maps[level], size=size, mode=_LINEAR[len(size)]) for level in sorted(maps)]
         return torch.cat(grown, dim=1)

@@ -39,7 +39,8 @@ class LogitsOf(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Score every voxel."""
-        return cast(Tensor, self.segmenter(image, self.spacing_mm).logits)
+        # A window is a view of the image: a network that changes what it is given would change its neighbours.
+        return cast(Tensor, self.segmenter(image.clone(), self.spacing_mm).logits)
 
 
 def stream_logits(
