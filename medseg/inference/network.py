@@ -39,7 +39,7 @@ class LogitsOf(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Score every voxel."""
-        # A window is a view of the image: a network that changes what it is given would change its neighbours.
+        # A window is a view of the image: a network that writes into it would change what others see.
         return cast(Tensor, self.segmenter(image.clone(), self.spacing_mm).logits)
 
 

@@ -1,4 +1,4 @@
-"""One network over one image: windows, slices or the whole, and a network that writes into what it is given."""
+"""One network over one image: windows, slices or the whole, and one that writes into what it is given."""
 
 import pytest
 import torch

@@ -12,6 +12,7 @@ from torch import nn
 import medseg
 from medseg.errors import ContractError, OptionError, WeightsError
 from medseg.importing import import_model
+from medseg.predict import load_model
 from medseg.registry import default_registry
 from medseg.volume import Volume
 
@@ -102,6 +103,17 @@ def test_a_network_file_runs_directly_by_its_path(tmp_path, suffix):
     found = medseg.segment(image(), str(path), device="cpu")
     assert found.provenance["model"] == "local:bright" + suffix.replace(".", "-")
     assert set(np.unique(found.labels.array)) == {0, 1}
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_a_network_file_runs_after_its_backends_were_compared(tmp_path, suffix):
+    import_model([written(tmp_path, suffix)], "bright")
+    default_registry.cache_clear()
+    loaded = load_model("local:bright", device="cpu")
+    assert loaded.compare_backends(image())[0].backend == "builtin:eager"
+    for _ in range(2):  # the first counts what a window takes, and remembers it
+        found = loaded.segment(image()).labels.array
+        np.testing.assert_array_equal(found, image().array > 0.5)
 
 
 @pytest.mark.parametrize("suffix", WRITERS)

@@ -31,6 +31,9 @@ class Graph(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B,C,*S) -> logits (B,K,*S)."""
+        if x.is_meta:
+            # A copy of this module shares what was opened, whose weights would be lost there.
+            raise NotImplementedError("a network that is a file computes with values, not with sizes alone")
         if self._call is None:
             content = self.get_buffer("file").cpu().numpy().tobytes()
             if not content:
