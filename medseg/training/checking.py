@@ -2,15 +2,17 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from typing import Any, Literal
 
 import numpy as np
 
+from medseg import contract
 from medseg.errors import VolumeError
 from medseg.formats import load
 from medseg.geometry import reorient
+from medseg.model import Channel, Input, Windows
 from medseg.storage import contiguous
 from medseg.training.dataset import Case, Dataset
 from medseg.volume import Volume
@@ -98,6 +100,9 @@ def check_dataset(dataset: Dataset) -> Report:
             continue
         facts.append(fact)
         findings += found
+    if dataset.recipe is not None and len(dataset.channels) != 1:
+        sentence = f"synthesis paints images of one channel, and these have {len(dataset.channels)}"
+        findings.append(Finding(case=dataset.name, sentence=sentence))
     findings += _duplicates(facts)
     findings += _absent_classes(facts, dataset)
     return Report(facts=tuple(facts), findings=tuple(findings))
@@ -127,6 +132,7 @@ def _look_at(case: Case, dataset: Dataset) -> tuple[CaseFacts, list[Finding]]:
                     f"{labels.grid!r}; resample one to the other",
                 )
             )
+        found += _unfit(case, channel, image)
     values, counts = np.unique(labels.array, return_counts=True)
     unknown = [int(v) for v in values if dataset.class_of(int(v)) >= len(dataset.labels)]
     if unknown:
@@ -154,6 +160,18 @@ def _look_at(case: Case, dataset: Dataset) -> tuple[CaseFacts, list[Finding]]:
         labels_sha256=_content([labels]),
     )
     return facts, found
+
+
+def _unfit(case: Case, channel: Channel, image: Volume) -> Iterator[Finding]:
+    """Why the model would refuse this image: the first validation would end the training, if any came."""
+    wanted = Input(channels=(channel,), spacing_mm=None, orientation="RAS", patch=Windows(size=(1, 1, 1)))
+    for problem in contract.check([image], wanted):
+        if problem.severity == "warn":
+            continue
+        remedy = problem.remedy
+        if problem.severity == "force":
+            remedy = "say what each channel is in channels of a list of cases"
+        yield Finding(case=case.name, sentence=str(replace(problem, remedy=remedy)))
 
 
 def _intensities(image: Volume, labels: Volume) -> tuple[float, ...]:

@@ -1,8 +1,10 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import medseg
 from medseg import ContractError, Volume, save
 from medseg.testing.phantoms import make_phantom
 from medseg.training.checking import check_dataset
@@ -10,6 +12,7 @@ from medseg.training.dataset import mirrored_pairs, with_validation
 from medseg.training.reading import read_dataset
 
 SHAPE = (12, 10, 8)
+SAMPLES = Path(__file__).parents[2] / "sample_volumes"
 
 
 def write_case(folder, name, seed, *, suffix="", label_suffix=""):
@@ -156,6 +159,32 @@ def test_grids_that_differ_and_labels_that_nobody_named_are_found(folder):
 def test_a_class_that_no_training_case_has_is_found(folder):
     path = manifest(folder, [entry(0)], labels=["background", "ball", "egg", "ghost"])
     assert "no training case has the class 3 (ghost)" in str(check_dataset(read_dataset(path)).fatal[0])
+
+
+def test_images_that_the_model_would_refuse_are_found_before_it_is_trained(folder):
+    save(Volume(np.full(SHAPE, 7, np.float32), np.eye(4)), folder / "images/case0.nii.gz")
+    mr = medseg.load(SAMPLES / "dicom/head_pd_raw")
+    classes = np.random.default_rng(0).integers(3, size=mr.shape).astype(np.uint8)
+    save(Volume(classes, mr.affine, kind="labels"), folder / "labels/mr.nii.gz")
+    series = {"name": "mr", "images": str(SAMPLES / "dicom/head_pd_raw"), "labels": "labels/mr.nii.gz"}
+    ct = [{"name": "abdomen", "modality": "CT", "unit": "HU"}]
+    path = manifest(folder, [entry(0), series, entry(2)], channels=ct)
+    fatal = {f.case: f.sentence for f in check_dataset(read_dataset(path)).fatal}
+    assert fatal.keys() == {"case0", "mr"}
+    assert "got the one value 7.0 everywhere" in fatal["case0"]
+    assert "modality of abdomen: got MR, wanted CT; say what each channel is" in fatal["mr"]
+    assert check_dataset(read_dataset(manifest(folder, [series, entry(2)]))).fatal == ()
+
+
+def test_several_channels_are_not_painted(folder):
+    channels = [{"name": name, "modality": "MR", "unit": "arbitrary"} for name in ("T1", "T2")]
+    cases = [entry(n, images=[f"images/case{n}.nii.gz", f"images/case{n + 1}.nii.gz"]) for n in range(2)]
+    for fields, fatal in (
+        ({}, []),
+        ({"synthesis": {}}, ["synthesis paints images of one channel, and these have 2"]),
+    ):
+        report = check_dataset(read_dataset(manifest(folder, cases, channels=channels, **fields)))
+        assert [finding.sentence for finding in report.fatal] == fatal
 
 
 def test_labels_go_by_their_values_in_whatever_order_they_stand(folder):
