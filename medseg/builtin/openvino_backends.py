@@ -10,6 +10,7 @@ import importlib
 import io
 import logging
 import sys
+import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
@@ -172,11 +173,12 @@ def _call(saved: str, hint: str, make: Callable[[], Any]) -> Call:
                 part.write_bytes(ready.export_model().getvalue())
 
             write_whole(kept, write)
-    request = ready.create_infer_request()
+    request, asking = ready.create_infer_request(), threading.Lock()
     handle_signals_on_own_stack()
 
     def call(x: Tensor) -> Tensor:
-        answer = request.infer([x.contiguous().numpy()], share_inputs=True)
-        return torch.from_numpy(answer[0].copy())  # the engine writes its next answer to the same memory
+        with asking:  # of several threads one would be given what another one's window is answered
+            answer = request.infer([x.contiguous().numpy()], share_inputs=True)
+            return torch.from_numpy(answer[0].copy())  # the engine writes its next answer to the same memory
 
     return call

@@ -3,6 +3,7 @@
 import copy
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -152,6 +153,18 @@ def test_openvino_reads_back_what_it_compiled_and_answers_the_same(net, tmp_path
 
 
 SEVERAL = torch.randn(4, 1, 24, 24, 24, generator=torch.Generator().manual_seed(0))
+
+
+def test_openvino_gives_each_thread_the_answer_to_its_own_window(net):
+    windows = [SEVERAL[:1], SEVERAL[1:2]]
+    call = openvino(net, windows[0])
+    expected = [call(window) for window in windows]
+
+    def wrong(n):
+        return sum(not torch.equal(call(windows[n]), expected[n]) for _ in range(100))
+
+    with ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(wrong, (0, 1))) == [0, 0]
 
 
 @pytest.mark.parametrize("sizes", [(96, 96, 96), (512, 512)])
