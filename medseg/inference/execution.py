@@ -1,7 +1,8 @@
 """How a model is run: what changes speed, memory and repeatability, and not what is segmented."""
 
 import contextlib
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -57,16 +58,65 @@ def arithmetic(execution: Execution) -> Iterator[None]:
     same bits are wanted each time, only algorithms that give them are used: on the CPU they do so anyway,
     with the same number of threads; on CUDA, cuDNN would time its algorithms and pick another one
     another day.
+
+    These are settings of the process: of runs in several threads the last one puts them back.
     """
-    cudnn = torch.backends.cudnn
-    before = torch.are_deterministic_algorithms_enabled(), cudnn.benchmark, cudnn.allow_tf32
-    try:
-        cudnn.allow_tf32 = False
-        if execution.deterministic:
-            torch.use_deterministic_algorithms(mode=True)  # imports torch's compiler, for a second
-            cudnn.benchmark = False
+    with _FLOAT32.held(), _REPEATABLE.held() if execution.deterministic else contextlib.nullcontext():
         yield
-    finally:
-        if execution.deterministic:
-            torch.use_deterministic_algorithms(mode=before[0])
-        cudnn.benchmark, cudnn.allow_tf32 = before[1:]
+
+
+class _Setting:
+    """A setting of the process that several threads want at once.
+
+    Args:
+        change: makes it, and returns what puts back what was before.
+    """
+
+    def __init__(self, change: Callable[[], Callable[[], None]]) -> None:
+        self._change = change
+        self._put_back: Callable[[], None] | None = None
+        self._count = 0
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Made by the first that wants it, put back by the last."""
+        with self._lock:
+            if self._put_back is None:
+                self._put_back = self._change()
+            self._count += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._count -= 1
+                if not self._count:
+                    self._put_back()
+                    self._put_back = None
+
+
+def _exact() -> Callable[[], None]:
+    cudnn = torch.backends.cudnn
+    before = cudnn.allow_tf32
+
+    def put_back() -> None:
+        cudnn.allow_tf32 = before
+
+    cudnn.allow_tf32 = False
+    return put_back
+
+
+def _repeatable() -> Callable[[], None]:
+    cudnn = torch.backends.cudnn
+    before = torch.are_deterministic_algorithms_enabled(), cudnn.benchmark
+
+    def put_back() -> None:
+        torch.use_deterministic_algorithms(mode=before[0])
+        cudnn.benchmark = before[1]
+
+    torch.use_deterministic_algorithms(mode=True)  # imports torch's compiler, for a second
+    cudnn.benchmark = False
+    return put_back
+
+
+_FLOAT32, _REPEATABLE = _Setting(_exact), _Setting(_repeatable)
