@@ -81,7 +81,7 @@ RECIPES = {
         settings=(
             *("--spacing", "1", "--patch", "96", "--steps", "3600", "--synthetic", "0.1"),
             *("--ema", "0.995", "--learning-rate", "0.001", "--seed", "3", "--precision", "bf16-mixed"),
-            *("--foreground", "0.5", "--locator", "linknet:brain-locator"),
+            *("--foreground", "0.5", "--locator", "linknet:brain-locator", "--post", "main-body"),
         ),
         start="unet-t1-1mm",
         synthesis={"contrast_share": 0.9, "thick_share": 0.1},

@@ -115,3 +115,9 @@ def medseg_steps() -> Iterator[Step]:
     for stage, name, summary in stages:
         factory = f"medseg.builtin.steps:{name.replace('-', '_')}"
         yield Step(name=name, factory=factory, summary=summary, stage=stage)
+    yield Step(
+        name="main-body",
+        factory="medseg.builtin.main_body:main_body",
+        summary="Keep the largest piece of all labels together, cut off at thin bridges",
+        stage="post",
+    )

@@ -41,6 +41,12 @@ from medseg.cli.options import EXISTING, device_option, out_and_options
     metavar="MODEL",
     help="Name of a model that runs first; only what lies around its label 1 is shown to the network.",
 )
+@click.option(
+    "--post",
+    multiple=True,
+    metavar="STEP",
+    help="Name of a step on the labels after the network, such as main-body; may be given again.",
+)
 @click.option("--batch", type=int, help="Patches in a step.  [default: 2]")
 @click.option("--steps", type=int, help="Of the optimiser.  [default: 1000]")
 @click.option("--epoch-steps", type=int, help="Between two checkpoints.  [default: 50]")
@@ -163,6 +169,8 @@ def _given(options: dict[str, str], chosen: dict[str, Any]) -> dict[str, Any]:
     for name in ("head_options", "loss_options"):
         if name in given:
             given[name] = parse_pairs(given[name], flag=f"--{name[:-1].replace('_', '-')}", example="lam=1")
+    if chosen["post"]:
+        given["post"] = tuple((name, {}) for name in chosen["post"])
     if chosen["locator"]:
         from medseg.model import Locator
 

@@ -25,6 +25,7 @@ def contract_of(plan: Plan, dataset: Dataset) -> Model:
         weights=Weights(source="", sha256="0" * 64, size=0, licence=dataset.licence or UNSTATED),
         input=input_of(plan, dataset),
         labels=dataset.labels,
+        post=plan.post,
         intended_use=dataset.intended_use
         or f"{names} in images like those of its training; research only, not for clinical use",
         training_data=dataset.description or f"dataset {dataset.name}: {cases} cases{painted}",

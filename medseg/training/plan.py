@@ -25,6 +25,7 @@ class Plan:
         intensities: steps on each channel, as in a contract.
         interpolation: how images are resampled to ``spacing_mm``.
         locator: the model, by full name, around whose mask the network sees; None for all of an image.
+        post: steps on the labels after the network, as in a contract.
         batch: patches in a step, over all devices.
         steps: of the optimiser, in all; a multiple of ``epoch_steps``.
         epoch_steps: between two checkpoints.
@@ -57,6 +58,7 @@ class Plan:
     intensities: tuple[StepUse, ...] = (("clip-percentiles", {}), ("rescale", {}))
     interpolation: Literal["nearest", "linear", "cubic"] = "linear"
     locator: Locator | None = None
+    post: tuple[StepUse, ...] = ()
     batch: int = 2
     steps: int = 1000
     epoch_steps: int = 50
@@ -109,7 +111,8 @@ def read_plan(path: Path) -> Plan:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         data |= {key: tuple(data[key]) for key in ("spacing_mm", "patch")}
-        data["intensities"] = tuple((name, options) for name, options in data["intensities"])
+        for key in ("intensities", "post"):  # runs from before there was a choice have no post
+            data[key] = tuple((name, options) for name, options in data.get(key, ()))
         data["locator"] = Locator(**data["locator"]) if data.get("locator") else None
         return Plan(**data)
     except (ValueError, TypeError, KeyError) as error:

@@ -23,7 +23,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from medseg.errors import MedsegError, OptionError, ResourceError
 from medseg.model import StepUse
 from medseg.options import check_options, options_of
-from medseg.plugin import Architecture, Head
+from medseg.plugin import Architecture, Head, Step
 from medseg.registry import Registry
 from medseg.segmenter import Segmenter, build
 from medseg.training.checking import CaseFacts, Report
@@ -104,6 +104,7 @@ def make_plan(
     if values.get("locator"):
         model = registry.find("model", values["locator"].model).full_name
         values["locator"] = replace(values["locator"], model=model)
+    values["post"] = tuple(_post_step(use, registry) for use in values.get("post", ()))
     values.setdefault("spacing_mm", target_spacing(facts))
     values.setdefault("intensities", _intensities(dataset, facts))
     if "steps" in values and "epoch_steps" not in values:
@@ -120,6 +121,15 @@ def make_plan(
     plan = _fit(plan, dataset, memory_bytes, deepest=deepest, divisor=divisor, registry=registry)
     refuse_lone_patches(plan, network_of(plan, dataset, registry))
     return plan
+
+
+def _post_step(use: StepUse, registry: Registry) -> StepUse:
+    """A step after the network by its full name."""
+    name, options = use
+    found = registry.find("step", name, within="builtin")
+    if cast(Step, found.component).stage != "post":
+        raise OptionError(f"{found.full_name} works on images before the network, not on labels after it")
+    return found.full_name, check_options(registry.load(found), options, owner=f"step {found.full_name}")
 
 
 def refuse_lone_patches(plan: Plan, network: Segmenter, *, apart: int = 1) -> None:

@@ -9,13 +9,13 @@ from click.testing import CliRunner
 
 import medseg
 from medseg.cli import main
-from medseg.errors import ContractError, UnknownNameError
+from medseg.errors import ContractError, OptionError, UnknownNameError
 from medseg.geometry import crop, reorient
 from medseg.model import Locator
 from medseg.plugin import Channel
 from medseg.registry import default_registry
 from medseg.training.checking import check_dataset
-from medseg.training.contracts import input_of
+from medseg.training.contracts import contract_of, input_of
 from medseg.training.dataset import Case, Dataset, label
 from medseg.training.locating import load_locating
 from medseg.training.plan import Plan, read_plan
@@ -170,6 +170,21 @@ def test_the_command_takes_a_locator_by_a_short_name(tmp_path):
     done = CliRunner().invoke(main, [*arguments, "--patch", "32", "--locator", "bright"])
     assert done.exit_code == 0, done.output
     assert "around what tiny:bright finds" in done.output
+
+
+def test_steps_after_the_network_are_planned_by_full_name_and_in_the_contract(tmp_path):
+    dataset = dataset_in(tmp_path, [organ()])
+    report, registry = check_dataset(dataset), default_registry()
+    more = {"memory_bytes": 2**30, "on_gpu": False, "registry": registry}
+    given = {"patch": (32, 32, 32), "post": (("main-body", {"bridge_mm": 3.0}),)}
+    plan = make_plan(dataset, report, given=given, **more)
+    assert plan.post == (("builtin:main-body", {"bridge_mm": 3.0}),)
+    assert contract_of(plan, dataset).post == plan.post
+    (tmp_path / "plan.json").write_text(json.dumps(plan.as_json()))
+    assert read_plan(tmp_path / "plan.json") == plan
+    assert make_plan(dataset, report, given={**given, "post": plan.post}, **more) == plan
+    with pytest.raises(OptionError, match="builtin:rescale works on images before the network"):
+        make_plan(dataset, report, given={**given, "post": (("rescale", {}),)}, **more)
 
 
 def test_a_locator_that_is_not_installed_is_refused(tmp_path):
