@@ -26,12 +26,15 @@ SHARED = (
     *("--learning-rate", "0.002", "--schedule", "poly", "--ema", "0.99", "--seed", "0"),
 )
 # Half an hour on two cores that multiply bfloat16 (AVX-512 BF16, AMX), where a step takes half as long as in
-# float32; and, for networks that cost more a voxel, a coarser grid and a few minutes.
+# float32; and, for networks that cost more a voxel, a coarser grid, the brain's box and a few minutes.
 LARGE = (
     *("--spacing", "1.5", "--patch", "80", "--steps", "4000"),
     *("--ema", "0.995", "--precision", "bf16-mixed"),
 )
-SMALL = ("--spacing", "2", "--patch", "64", "--steps", "1000", "--precision", "bf16-mixed")
+SMALL = (
+    *("--spacing", "2", "--patch", "64", "--steps", "700", "--precision", "bf16-mixed"),
+    *("--locator", "linknet:brain-locator", "--post", "main-body"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +102,7 @@ RECIPES = {
     "vnet": small("vnet:vnet", "-o", "width=4"),
     "attention-unet": small("unets:attention-unet", "-o", "width=8"),
     "unetpp": small("unets:unetpp", "-o", "width=4", "--steps", "400"),
-    "linknet": small("linknet:linknet", "-o", "width=16", "--batch", "2"),
+    "linknet": small("linknet:linknet", "-o", "width=16"),
     # A step of the contour costs seconds, so the network that places it is there before.
     "unet3d-tdac": Recipe(
         settings=(
