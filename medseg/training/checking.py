@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from medseg import contract
-from medseg.errors import VolumeError
+from medseg.errors import ContractError, VolumeError
 from medseg.formats import load
 from medseg.geometry import reorient
 from medseg.model import Channel, Input, Windows
@@ -75,6 +75,15 @@ class Report:
     def fatal(self) -> tuple[Finding, ...]:
         """The findings that forbid training."""
         return tuple(finding for finding in self.findings if finding.fatal)
+
+    def refuse(self) -> None:
+        """Go no further with data that must not be trained on.
+
+        Raises:
+            ContractError: there is such a finding; the message has all of them.
+        """
+        if self.fatal:
+            raise ContractError("the dataset cannot be trained on. " + ". ".join(map(str, self.fatal)))
 
     def as_json(self) -> dict[str, Any]:
         """For the run's folder: no path, no name of a patient."""

@@ -80,10 +80,12 @@ def make_plan(
         registry: where to look names up.
 
     Raises:
+        ContractError: the data must not be trained on, so that nothing follows from them.
         OptionError: what was given does not exist, or is one patch a step for a network with batch norm.
         UnknownNameError: the same of a name.
         ResourceError: even the smallest patch does not fit.
     """
+    report.refuse()
     facts = [fact for fact in report.facts if fact.split == "train"]
     values = dict(given)
     found = registry.find("architecture", values.get("architecture", "unets:unet3d"))
@@ -286,14 +288,14 @@ def _trial_seconds(
 
 def _intensities(dataset: Dataset, facts: Sequence[CaseFacts]) -> tuple[StepUse, ...]:
     """CT by the whole dataset, as its values have a meaning; the rest by each image."""
-    if len(dataset.channels) != 1 or dataset.channels[0].unit != "HU" or not facts[0].intensities:
-        return (("clip-percentiles", {"low": 0.5, "high": 99.5}), ("rescale", {}))
-    measured = np.array([fact.intensities[0] for fact in facts]).mean(axis=0)
-    low, _, high, mean, deviation = (round(float(value), 4) for value in measured)
-    return (
-        ("clip", {"low": low, "high": high}),
-        ("scale", {"factor": 1 / deviation, "offset": -mean / deviation}),
-    )
+    pictured = [fact.intensities[0] for fact in facts if fact.intensities]
+    if len(dataset.channels) == 1 and dataset.channels[0].unit == "HU" and pictured:
+        low, _, high, _, deviation = (round(float(value), 4) for value in np.mean(pictured, axis=0))
+        if deviation:  # what is labelled has more than one value
+            # The darkest becomes 0, and not the mean: with 0 windows are filled beyond an image.
+            scale = ("scale", {"factor": 1 / deviation, "offset": -low / deviation})
+            return (("clip", {"low": low, "high": high}), scale)
+    return (("clip-percentiles", {"low": 0.5, "high": 99.5}), ("rescale", {}))
 
 
 def _largest_patch(

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from medseg.allocator import keep_freed_blocks
 from medseg.atomic import write_bytes_whole
-from medseg.errors import ContractError, OptionError
+from medseg.errors import OptionError
 from medseg.model_folder import is_model_folder
 from medseg.registry import Registry, default_registry
 from medseg.training.checking import Report
@@ -100,8 +100,7 @@ def run_training(
         WeightsError: these do not fit the network.
     """
     registry, machine = registry or default_registry(), machine or Machine()
-    if report.fatal:
-        raise ContractError("the dataset cannot be trained on. " + ". ".join(map(str, report.fatal)))
+    report.refuse()
     _claim(out, plan, report)
     last = out / "checkpoints" / LAST
     if has_stopped(last, plan):

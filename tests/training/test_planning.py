@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from medseg import OptionError, ResourceError, default_registry, save
+from medseg import ContractError, OptionError, ResourceError, default_registry, save
+from medseg.plugin import Channel
 from medseg.testing.phantoms import make_phantom
-from medseg.training.checking import check_dataset
+from medseg.training.checking import Finding, Report, check_dataset
 from medseg.training.planning import forecast, make_plan, step_bytes, target_spacing
 from medseg.training.planning import network_of as network
 from medseg.training.reading import read_dataset
@@ -45,6 +46,42 @@ def test_a_thick_axis_is_trained_at_its_finer_spacings(data):
         replace(fact, spacing_mm=(1.0, 1.0, mm)) for fact, mm in zip(data[1].facts, (4.0, 8.0), strict=True)
     ]
     assert target_spacing(facts) == (1.0, 1.0, 4.4)
+
+
+def hounsfield(data, *facts):
+    """The data as of CT, with what was measured of each case."""
+    channel = Channel(name="CT", modality="CT", unit="HU")
+    measured = [replace(fact, intensities=found) for fact, found in zip(data[1].facts, facts, strict=True)]
+    return replace(data[0], channels=(channel,)), replace(data[1], facts=tuple(measured))
+
+
+CLIPPED = ("clip-percentiles", {"low": 0.5, "high": 99.5})
+
+
+def test_ct_is_scaled_by_the_whole_dataset_and_its_darkest_is_what_lies_beyond_an_image(data):
+    measured = ((-100.0, 20.0, 300.0, 40.0, 50.0),), ((-300.0, 20.0, 100.0, 20.0, 150.0),)
+    (clip, limits), (scale, numbers) = plan(hounsfield(data, *measured)).intensities
+    assert (clip, limits) == ("clip", {"low": -200.0, "high": 200.0})
+    assert scale == "scale"
+    assert numbers["factor"] == pytest.approx(1 / 100)
+    assert -200 * numbers["factor"] + numbers["offset"] == pytest.approx(0)  # windows are padded with 0
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_cases_without_an_image_say_nothing_of_the_values_of_ct(data, first):
+    measured, none = ((-100.0, 20.0, 300.0, 40.0, 50.0),), ()
+    made = plan(hounsfield(data, *((none, measured) if first else (measured, none))))
+    assert made.intensities[0] == ("clip", {"low": -100.0, "high": 300.0})
+
+
+def test_ct_whose_labels_have_one_value_is_scaled_by_each_image(data):
+    assert plan(hounsfield(data, *[((7.0, 7.0, 7.0, 7.0, 0.0),)] * 2)).intensities[0] == CLIPPED
+
+
+def test_nothing_is_planned_for_data_that_are_refused(data):
+    nothing = Report(facts=(), findings=(Finding(case="a", sentence="it cannot be read"),))
+    with pytest.raises(ContractError, match="REFUSED a: it cannot be read"):
+        plan((data[0], nothing))
 
 
 def test_what_the_user_decides_stays(data):
