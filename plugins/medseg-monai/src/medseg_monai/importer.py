@@ -48,15 +48,14 @@ def read_bundle(
     inference = read_config(source / "configs" / config)
     channels = _channels(metadata)
     before = read_before(_transforms(inference, "preprocessing", "preprocessing_transforms"), len(channels))
-    after = read_after(_transforms(inference, "postprocessing", "postprocessing_transforms"))
     network, given, inputs, outputs = _network(inference)
+    after = read_after(_transforms(inference, "postprocessing", "postprocessing_transforms"), outputs)
     if inputs != len(channels):
         raise ContractError(
             f"{source}: the network has {inputs} input channels, its metadata {len(channels)}"
         )
     names = _outputs(metadata, outputs)
-    regions = after.regions or outputs == 1
-    order = _order(paint, outputs, regions=regions)
+    order = _order(paint, outputs, regions=after.regions)
     options = {"network": network, "arguments": json.dumps(given, sort_keys=True), "order": order}
     tensors = _weights(source / "models")
     _check_fit(tensors, len(channels), outputs, options, source)
@@ -68,8 +67,8 @@ def read_bundle(
         options=options,
         weights=Weights(source="", sha256="", size=0, licence=licence),
         input=_input(channels, before, _windows(inference), orientation),
-        labels=_labels([names[n] for n in order] if regions else names[1:]),
-        regions=regions,
+        labels=_labels([names[n] for n in order] if after.regions else names[1:]),
+        regions=after.regions,
         post=tuple(after.steps),
         intended_use=_words(metadata.values.get("intended_use")) or "as its authors say; research only",
         training_data=_words(metadata.values.get("data_source")) or "the bundle does not say",

@@ -194,41 +194,94 @@ class After:
     """What the transforms after the network come to.
 
     Args:
+        outputs: channels of the network.
+        sigmoid: was applied to each channel.
+        discrete: the scores have become labels, or masks.
         regions: each channel is one of its own.
         steps: on the labels.
     """
 
+    outputs: int
+    sigmoid: bool = False
+    discrete: bool = False
     regions: bool = False
     steps: list[StepUse] = field(default_factory=list)
 
 
-def read_after(transforms: Sequence[Component]) -> After:
-    """What the transforms after the network come to.
+def read_after(transforms: Sequence[Component], outputs: int) -> After:
+    """What the transforms after a network of some output channels come to.
 
     Raises:
         ContractError: one that medseg does not reproduce, by its name.
     """
-    found = After()
+    found = After(outputs=outputs, regions=outputs == 1)
     for component in transforms:
         plain = component.name.removesuffix("Dict").removesuffix("D").removesuffix("d")
         if plain in _AFTER_NO_CHANGE:
             continue
-        if plain == "Activations":
-            component.knows("softmax", "sigmoid", *_PLACE)
-            found.regions = found.regions or _one(component.value("sigmoid", default=False)) is True
-        elif plain == "AsDiscrete":
-            component.knows("argmax", "threshold", "to_onehot", "rounding", *_PLACE)
-            component.wants("rounding", [None])
-            component.wants("threshold", [None, 0.5, [0.5]])
-        elif plain == "KeepLargestConnectedComponent":
-            component.knows("independent", "is_onehot", "connectivity", "num_components", *_PLACE)
-            component.wants("independent", [True])
-            component.wants("connectivity", [None, 3])
-            component.wants("num_components", [1])
-            found.steps.append(("largest-component", {}))
-        else:
+        if plain not in _AFTER:
             raise component.refused("is not among what medseg reproduces after the network")
+        _AFTER[plain](component, found)
     return found
+
+
+def _activations(component: Component, found: After) -> None:
+    component.knows("softmax", "sigmoid", *_PLACE)
+    if _of_prediction(component, "softmax") and found.outputs == 1:
+        raise component.refused("applies softmax to one channel, which is 1 everywhere then")
+    if _of_prediction(component, "sigmoid"):
+        found.sigmoid = found.regions = True
+
+
+def _as_discrete(component: Component, found: After) -> None:
+    component.knows("argmax", "threshold", "to_onehot", "rounding", *_PLACE)
+    component.wants("rounding", [None])
+    threshold = _of_prediction(component, "threshold")
+    if _of_prediction(component, "argmax"):
+        if found.outputs == 1 or threshold is not None:
+            raise component.refused(
+                f"takes the largest of {found.outputs} channels, and then threshold={threshold!r}; medseg "
+                "reproduces the largest of several channels, or a threshold on each"
+            )
+        found.regions = False  # the largest score is the largest after a sigmoid, too
+    elif threshold is not None and not (found.sigmoid and threshold == 0.5):
+        where = "after" if found.sigmoid else "without"
+        raise component.refused(
+            f"has threshold={threshold!r} on scores {where} a sigmoid; medseg reproduces 0.5 after a sigmoid"
+        )
+    found.discrete = True
+
+
+def _largest_component(component: Component, found: After) -> None:
+    component.knows("independent", "is_onehot", "connectivity", "num_components", *_PLACE)
+    component.wants("independent", [True])
+    component.wants("connectivity", [None, 3])
+    component.wants("num_components", [1])
+    if not found.discrete or (found.regions and found.outputs > 1):
+        raise component.refused(
+            "works on scores, or on regions that overlap, each by itself; medseg reproduces it on labels, "
+            "after AsDiscrete"
+        )
+    found.steps.append(("largest-component", {}))
+
+
+_AFTER: dict[str, Callable[[Component, After], None]] = {
+    "Activations": _activations,
+    "AsDiscrete": _as_discrete,
+    "KeepLargestConnectedComponent": _largest_component,
+}
+
+
+def _of_prediction(component: Component, key: str) -> Any:
+    """An argument of a transform of the network's answer, where it has one value for each of its keys."""
+    value, keys = component.value(key), component.value("keys")
+    if not isinstance(value, list):
+        return value
+    if isinstance(keys, list) and len(keys) == len(value) and "pred" in keys:
+        return value[keys.index("pred")]
+    if not value or value.count(value[0]) != len(value):
+        raise component.refused(f"has {key}={value!r} for the keys {keys!r}; wanted one value for pred")
+    return value[0]
 
 
 def _one(value: Any) -> Any:
