@@ -45,7 +45,7 @@ def read_nnunet(data: Mapping[str, Any], folder: Path) -> Dataset:
     ending = data["file_ending"]
     count = len(data["channel_names"])
     cases = []
-    for target in sorted((folder / "labelsTr").glob(f"*{ending}")):
+    for target in sorted((folder / "labelsTr").glob(f"[!.]*{ending}")):  # macOS adds a hidden ._NAME to each
         name = target.name.removesuffix(ending)
         images = tuple(folder / "imagesTr" / f"{name}_{n:04d}{ending}" for n in range(count))
         absent = [image.name for image in images if not image.exists()]

@@ -92,18 +92,26 @@ def read_table(path: Path, *, folder: Path) -> Dataset:
     ``image:NAME``. What the labels mean is found out from the files.
 
     Raises:
-        ContractError: a column is missing or unknown.
+        ContractError: a column is missing, unknown or there twice, or a row has other cells.
     """
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    columns = list(rows[0]) if rows else []
+    with path.open(encoding="utf-8-sig", newline="") as file:  # spreadsheets begin a CSV with a mark
+        lines = [cells for cells in csv.reader(file) if cells]
+    columns, *filled = lines or [[]]
     pictures = [column for column in columns if column == "image" or column.startswith("image:")]
     unknown = sorted(set(columns) - set(pictures) - {"labels", "name", "split"})
-    if "labels" not in columns or not pictures or unknown:
+    if "labels" not in columns or not pictures or unknown or len(set(columns)) < len(columns):
         raise ContractError(
             f"{path}: columns {', '.join(columns) or 'none'}; wanted labels, image (or image:NAME for each "
-            "channel), and perhaps name and split"
+            "channel), and perhaps name and split, each once"
         )
+    rows = [dict(zip(columns, cells, strict=False)) for cells in filled]
+    for cells, row in zip(filled, rows, strict=True):
+        empty = [column for column in ("labels", *pictures) if not row.get(column)]
+        if len(cells) != len(columns) or empty:
+            raise ContractError(
+                f"{path}: the row {','.join(cells)} has {len(cells)} cells, wanted {len(columns)}, those of "
+                f"{', '.join(['labels', *pictures])} filled"
+            )
     cases = [
         {**row, "name": row.get("name"), "images": [row[column] for column in pictures]}
         | {"split": row.get("split") or "train"}

@@ -67,14 +67,25 @@ def _read_folder(folder: Path) -> Dataset:
             f"{folder}: wanted a dataset.json, or folders images and labels with files of the same names"
         )
     recipe = None if pictures.is_dir() else Recipe()
-    by_stem = {stem_of(file.name, suffixes): file for file in sorted(pictures.glob("*"))}
+    by_stem: dict[str, list[Path]] = {}
+    for file in _shown(pictures):
+        by_stem.setdefault(stem_of(file.name, suffixes), []).append(file)
     cases = []
-    for target in sorted((folder / "labels").glob("*")):
+    for target in _shown(folder / "labels"):
         name = stem_of(target.name, suffixes)
-        if name not in by_stem and recipe is None:
+        images = [] if recipe else by_stem.get(name, [])
+        if not images and recipe is None:
             raise ContractError(f"{folder}: labels/{target.name} has no image of the same name in images")
-        cases.append(Case(name=name, images=() if recipe else (by_stem[name],), labels=target))
+        if len(images) > 1:
+            found = ", ".join(image.name for image in images)
+            raise ContractError(f"{folder}: labels/{target.name} has several images, {found}; keep one")
+        cases.append(Case(name=name, images=tuple(images), labels=target))
     return Dataset(name=folder.name, channels=(ANY_MR,), labels=(), cases=tuple(cases), recipe=recipe)
+
+
+def _shown(folder: Path) -> list[Path]:
+    """What is in a folder, but for what is hidden, such as the .DS_Store that macOS leaves in each."""
+    return sorted(path for path in folder.glob("*") if not path.name.startswith("."))
 
 
 def _labels_found(dataset: Dataset) -> tuple[Label, ...]:

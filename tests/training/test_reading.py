@@ -76,6 +76,7 @@ def test_nnunet_folders_are_read_as_they_are(tmp_path):
         "file_ending": ".nii.gz",
     }
     (tmp_path / "dataset.json").write_text(json.dumps(listed))
+    (tmp_path / "labelsTr/._la_0.nii.gz").write_bytes(b"x")  # as macOS leaves them
     dataset = read_dataset(tmp_path)
     assert [label.name for label in dataset.labels] == ["background", "organ", "tumour"]
     assert [(c.name, c.unit) for c in dataset.channels] == [("CT", "HU"), ("T1", "arbitrary")]
@@ -109,6 +110,37 @@ def test_a_table_is_read(folder):
         ("n0", "train"),
         ("n1", "val"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("image,image,labels\n{0},{1},labels/case0.nii.gz\n", "columns image, image, labels; .*each once"),
+        ("image,labels\n{0},labels/case0.nii.gz\n{1}\n", r"row images/case1.nii.gz has 1 cells, wanted 2"),
+        ("image,labels\n{0},labels/case0.nii.gz,train\n", "has 3 cells, wanted 2"),
+        ("image,labels\n,labels/case0.nii.gz\n", "those of labels, image filled"),
+        ("", "columns none"),
+    ],
+)
+def test_a_table_whose_cells_do_not_fit_its_columns_is_refused(folder, text, sentence):
+    (folder / "cases.csv").write_text(text.format("images/case0.nii.gz", "images/case1.nii.gz"))
+    with pytest.raises(ContractError, match=sentence):
+        read_dataset(folder / "cases.csv")
+
+
+def test_a_table_may_begin_with_a_spreadsheets_mark_and_hold_empty_lines(folder):
+    text = "image,labels\nimages/case0.nii.gz,labels/case0.nii.gz\n\n"
+    (folder / "cases.csv").write_text(text, encoding="utf-8-sig")
+    assert [case.name for case in read_dataset(folder / "cases.csv").cases] == ["case0"]
+
+
+def test_of_a_folder_hidden_files_are_no_cases_and_two_images_of_one_name_are_refused(folder):
+    for place in ("images", "labels"):
+        (folder / place / ".DS_Store").write_bytes(b"x")
+    assert len(read_dataset(folder).cases) == 5
+    save(make_phantom(shape=SHAPE, seed=7)[0], folder / "images/case3.nii")
+    with pytest.raises(ContractError, match=r"case3.nii.gz has several images, case3.nii, case3.nii.gz"):
+        read_dataset(folder)
 
 
 def manifest(folder, cases, **fields):
