@@ -1,7 +1,7 @@
 """A dataset looked at before it is trained on: geometry, labels, duplicates, leakage; and its fingerprint."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from typing import Any, Literal
@@ -100,10 +100,11 @@ def check_dataset(dataset: Dataset) -> Report:
         The facts of the cases that could be read, and what was found.
     """
     facts: list[CaseFacts] = []
+    channels: dict[str, frozenset[str]] = {}
     findings: list[Finding] = []
     for case in dataset.cases:
         try:
-            fact, found = _look_at(case, dataset)
+            fact, found, channels[case.name] = _look_at(case, dataset)
         except VolumeError as error:
             findings.append(Finding(case=case.name, sentence=str(error)))
             continue
@@ -113,11 +114,13 @@ def check_dataset(dataset: Dataset) -> Report:
         sentence = f"synthesis paints images of one channel, and these have {len(dataset.channels)}"
         findings.append(Finding(case=dataset.name, sentence=sentence))
     findings += _duplicates(facts)
+    findings += _shared_channels(facts, channels)
     findings += _absent_classes(facts, dataset)
     return Report(facts=tuple(facts), findings=tuple(findings))
 
 
-def _look_at(case: Case, dataset: Dataset) -> tuple[CaseFacts, list[Finding]]:
+def _look_at(case: Case, dataset: Dataset) -> tuple[CaseFacts, list[Finding], frozenset[str]]:
+    """A case's facts, what was found, and a hash of each of its channels."""
     found: list[Finding] = []
     labels = reorient(load(case.labels, kind="labels"), "RAS")[0]
     images = [reorient(load(path), "RAS")[0] for path in case.images]
@@ -168,7 +171,8 @@ def _look_at(case: Case, dataset: Dataset) -> tuple[CaseFacts, list[Finding]]:
         image_sha256=_content(images) if images else "",
         labels_sha256=_content([labels]),
     )
-    return facts, found
+    each = (_content([image]) for image in images) if len(images) != 1 else [facts.image_sha256]
+    return facts, found, frozenset(each)
 
 
 def _unfit(case: Case, channel: Channel, image: Volume) -> Iterator[Finding]:
@@ -221,6 +225,20 @@ def _duplicates(facts: Sequence[CaseFacts]) -> Iterator[Finding]:
                 f", and one is in {a.split}, the other in {b.split}: the score would be of what was learnt"
             )
         yield Finding(case=f"{a.name}, {b.name}", sentence=sentence, fatal=leak)
+
+
+def _shared_channels(facts: Sequence[CaseFacts], channels: Mapping[str, frozenset[str]]) -> Iterator[Finding]:
+    """Cases of two splits that have an image in common, the others being different or in another order."""
+    # What all cases have, as an atlas in the space of a template, tells nothing of a case.
+    everywhere = frozenset.intersection(*channels.values()) if len(channels) > 2 else frozenset()
+    for a, b in combinations(facts, 2):
+        shared = channels[a.name] & channels[b.name] - everywhere
+        if shared and a.split != b.split and a.image_sha256 != b.image_sha256:
+            yield Finding(
+                case=f"{a.name}, {b.name}",
+                sentence=f"{len(shared)} of their images hold the same voxels, and one is in {a.split}, "
+                f"the other in {b.split}: the score would be of what was learnt",
+            )
 
 
 def _absent_classes(facts: Sequence[CaseFacts], dataset: Dataset) -> Iterator[Finding]:

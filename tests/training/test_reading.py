@@ -175,6 +175,22 @@ def test_leakage_is_found_by_content_whatever_the_file(folder):
     assert "one is in train, the other in val" in leak.fatal[0].sentence
 
 
+def test_leakage_is_found_in_one_of_several_channels_and_in_another_order(folder):
+    channels = [{"name": name, "modality": "MR", "unit": "arbitrary"} for name in ("T1", "T2")]
+
+    def leaks(*images):
+        cases = [
+            entry(n, images=[f"images/case{image}.nii.gz" for image in pair], split="val" if n else "train")
+            for n, pair in enumerate(images)
+        ]
+        return [f.case for f in check_dataset(read_dataset(manifest(folder, cases, channels=channels))).fatal]
+
+    assert leaks((0, 1), (2, 3)) == []
+    assert leaks((0, 1), (0, 2)) == leaks((0, 1), (1, 0)) == leaks((0, 1), (2, 0)) == ["case0, case1"]
+    assert leaks((0, 1), (0, 2), (0, 3)) == []  # an image that all cases have, such as an atlas
+    assert leaks((0, 1), (0, 2), (3, 1)) == ["case0, case1", "case0, case2"]
+
+
 def test_grids_that_differ_and_labels_that_nobody_named_are_found(folder):
     image, truth = make_phantom(shape=SHAPE, seed=9, labels=2)
     shifted = image.affine.copy()
