@@ -81,7 +81,7 @@ def prepare_image(
     learnt_as = [sorted(dataset.classes.items()), dataset.instances]
     found_by = [_LOCATED, *locating.key] if locating else []
     key = _key([_FORM, facts.image_sha256, facts.labels_sha256, asdict(wanted), learnt_as, found_by])
-    paths = {what: folder / f"{case.name}-{key}.{what}.npy" for what in ("image", "classes")}
+    paths = {what: folder / f"{_file_name(case)}-{key}.{what}.npy" for what in ("image", "classes")}
     if not all(path.exists() for path in paths.values()):
         volumes = [reorient(load(path), wanted.orientation)[0] for path in case.images]
         labels = reorient(load(case.labels, kind="labels"), wanted.orientation)[0]
@@ -132,7 +132,7 @@ def prepare_regions(
     table = _table(dataset)
     found_by = [facts.image_sha256, locating.key] if locating else []
     key = _key([_FORM, facts.labels_sha256, FINE_MM, beyond_mm, table, found_by])
-    path = folder / f"{case.name}-{key}.regions.npy"
+    path = folder / f"{_file_name(case)}-{key}.regions.npy"
     if not path.exists():
         labels = reorient(load(case.labels, kind="labels"), "RAS")[0]
         if labels.array.max() > 255:
@@ -176,6 +176,11 @@ def _by_share(labels: Volume, spacing_mm: tuple[float, float, float]) -> Volume:
 
 def _table(dataset: Dataset) -> list[int]:
     return [dataset.class_of(value) for value in range(256)]
+
+
+def _file_name(case: Case) -> str:
+    """A case's name as part of a file's: without a slash, and not too long."""
+    return case.name.replace("/", "_").replace("\\", "_")[:50]  # of four bytes each at most
 
 
 def _key(content: Any) -> str:

@@ -26,11 +26,11 @@ def prepare(tmp_path):
     """Prepare one case of an image and labels as files have them."""
     (tmp_path / "prepared").mkdir()
 
-    def made(image, labels, *, affine=None, classes=None):
+    def made(image, labels, *, affine=None, classes=None, name="a"):
         affine = np.eye(4) if affine is None else affine
         medseg.save(Volume(image, affine), tmp_path / "image.nii.gz")
         medseg.save(Volume(labels, affine, kind="labels"), tmp_path / "labels.nii.gz")
-        case = Case(name="a", images=(tmp_path / "image.nii.gz",), labels=tmp_path / "labels.nii.gz")
+        case = Case(name=name, images=(tmp_path / "image.nii.gz",), labels=tmp_path / "labels.nii.gz")
         dataset = Dataset(
             name="d",
             channels=(Channel(name="T1w", modality="MR", unit="arbitrary"),),
@@ -80,3 +80,11 @@ def test_files_of_another_form_or_another_table_of_classes_are_not_taken(prepare
     monkeypatch.setattr(prepared, "_FORM", prepared._FORM + 1)
     prepare(image, labels, classes={301: 1, 1001: 2})
     assert len(set((tmp_path / "prepared").iterdir()) - files) == 2
+
+
+@pytest.mark.parametrize("name", ["site 1/anna", "../anna", "ä" * 200, "🙂" * 100])
+def test_a_case_may_have_any_name(prepare, tmp_path, name):
+    image = np.random.default_rng(0).random((8, 8, 8)).astype(np.float32)
+    labels = np.ones((8, 8, 8), np.uint8)
+    assert prepare(image, labels, name=name).classes.all()
+    assert len(list((tmp_path / "prepared").iterdir())) == 2
