@@ -15,9 +15,24 @@ import numpy as np
 from medseg.errors import VolumeError
 from medseg.geometry import centred_positions
 from medseg.interpolation import Interpolation, sample_parallel
-from medseg.volume import MAX_VOXELS_PER_AXIS, Volume
+from medseg.volume import MAX_VOXELS_PER_AXIS, Grid, Volume
 
+_DOUBLE = 1e-12  # of a length: rounding of double precision
 ANISOTROPIC = 3  # times the shortest voxel side: from above this, the longest is kept apart
+
+
+def header_spacing(grid: Grid) -> tuple[float, ...]:
+    """The voxel size as nnU-Net reads it: float32 numbers that a header holds.
+
+    An oblique affine, itself of float32, gives it only nearly, and what is decided below turns on equal
+    sides, on three times and on halves.
+    """
+    stored = []
+    for mm in grid.spacing_mm:
+        nearest = float(np.float32(mm))
+        exact = abs(mm - nearest) <= _DOUBLE * mm
+        stored.append(nearest if exact else float(np.float32(f"{mm:.6g}")))
+    return tuple(stored)
 
 
 def separate_axis(before_mm: Sequence[float], after_mm: Sequence[float]) -> int | None:
@@ -47,10 +62,9 @@ def resample_nnunet(
     Raises:
         VolumeError: an axis would grow beyond 32767 voxels.
     """
+    before_mm = header_spacing(volume.grid)
     # In this order of operations, as halves are rounded to even.
-    shape = [
-        round(old / new * n) for old, new, n in zip(volume.spacing_mm, spacing_mm, volume.shape, strict=True)
-    ]
+    shape = [round(old / new * n) for old, new, n in zip(before_mm, spacing_mm, volume.shape, strict=True)]
     if min(shape) < 1 or max(shape) > MAX_VOXELS_PER_AXIS:
         raise VolumeError(
             f"a spacing of {tuple(spacing_mm)} mm would turn {volume.grid!r} into {tuple(shape)} voxels; "
@@ -63,7 +77,7 @@ def resample_nnunet(
     affine[:3, 3] = centre - affine[:3, :3] @ ((np.array(shape) - 1) / 2)
     if tuple(shape) == volume.shape:
         return replace(volume, affine=affine)
-    apart = separate_axis(volume.spacing_mm, spacing_mm)
+    apart = separate_axis(before_mm, spacing_mm)
     positions = list(centred_positions(shape, volume.shape, scale))
     along = None if apart is None else positions[apart]
     if apart is not None:

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 from scipy import ndimage
+from scipy.spatial.transform import Rotation
 from skimage.transform import resize
 
 from medseg.errors import VolumeError
-from medseg.nnunet_grid import resample_nnunet, separate_axis
-from medseg.volume import Volume
+from medseg.nnunet_grid import header_spacing, resample_nnunet, separate_axis
+from medseg.volume import Grid, Volume
 
 
 def noise(shape, spacing):
@@ -73,3 +74,27 @@ def test_the_same_number_of_voxels_is_the_same_array():
 def test_a_spacing_that_leaves_no_voxel_is_refused():
     with pytest.raises(VolumeError, match=r"\(0, 2, 2\) voxels; wanted 1 to"):
         resample_nnunet(noise((5, 7, 6), (1.0, 1.0, 1.0)), (11.0, 3.0, 3.0))
+
+
+@pytest.mark.parametrize(
+    "spacing", [(1, 1, 3), (0.9, 3, 3), (0.5, 0.5, 0.5), (0.4, 0.4, 1.2), (0.488281, 1, 5)]
+)
+def test_an_oblique_image_is_resampled_as_its_header_says(spacing):
+    """NIfTI holds spacing and affine in float32: the columns of an oblique one have other last digits."""
+    header = tuple(float(np.float32(mm)) for mm in spacing)
+    shape = tuple(round(mm * n) for mm, n in zip(header, (31, 9, 7), strict=True))
+    for seed in range(20):
+        affine = np.eye(4)
+        turned = Rotation.random(random_state=seed).as_matrix() * np.array(header)
+        affine[:3, :3] = turned.astype(np.float32)
+        assert header_spacing(Grid((31, 9, 7), affine)) == header
+        found = resample_nnunet(Volume(np.zeros((31, 9, 7), np.float32), affine), (1.0, 1.0, 1.0))
+        assert found.shape == shape
+
+
+def test_exact_voxel_sizes_stay_as_they_are():
+    sizes = tuple(float(np.float32(mm)) for mm in (0.48828125, 0.97654321, 1.7999999523))
+    assert header_spacing(Grid((4, 4, 4), np.diag([*sizes, 1.0]))) == sizes
+    turned = np.eye(4)
+    turned[:3, :3] = Rotation.random(random_state=0).as_matrix() * np.array(sizes)
+    assert header_spacing(Grid((4, 4, 4), turned)) == sizes

@@ -21,7 +21,7 @@ from medseg.inference.planner import Planner
 from medseg.inference.probabilities import ProbabilityMaps
 from medseg.inference.run import Run
 from medseg.inference.slab import Slab
-from medseg.nnunet_grid import separate_axis
+from medseg.nnunet_grid import header_spacing, separate_axis
 from medseg.plugin import Model, Slices
 from medseg.registry import Registry
 from medseg.segmenter import Segmenter
@@ -159,7 +159,7 @@ class Engine:
                     home,
                     values,
                     regions=regions,
-                    nearest_axis=separate_axis(apart, home.spacing_mm) if apart else None,
+                    nearest_axis=separate_axis(apart, header_spacing(home)) if apart else None,
                     maps=kept,
                 )
         plan = replace(plan, room=rooms[-1])
