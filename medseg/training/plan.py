@@ -1,6 +1,7 @@
 """What a training will do, decided before it begins, shown, and kept with the result."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -80,6 +81,11 @@ class Plan:
         for name in ("batch", "steps", "epoch_steps", "validate_every"):
             if getattr(self, name) < 1:
                 raise OptionError(f"{name} is {getattr(self, name)}; it must be 1 or more")
+        for name in ("seed", "patience", "warmup"):
+            if getattr(self, name) < 0:
+                raise OptionError(f"{name} is {getattr(self, name)}; it must be 0 or more")
+        if not 0 < self.learning_rate < math.inf:
+            raise OptionError(f"learning_rate is {self.learning_rate}; wanted a number above 0")
         for name in ("foreground", "synthetic"):
             if not 0 <= getattr(self, name) <= 1:
                 raise OptionError(f"{name} is {getattr(self, name)}; it is a share, 0 to 1")

@@ -109,7 +109,7 @@ def make_plan(
     values["post"] = tuple(_post_step(use, registry) for use in values.get("post", ()))
     values.setdefault("spacing_mm", target_spacing(facts))
     values.setdefault("intensities", _intensities(dataset, facts))
-    if "steps" in values and "epoch_steps" not in values:
+    if values.get("steps", 0) > 0 and "epoch_steps" not in values:
         values["epoch_steps"] = next(
             n for n in range(min(50, values["steps"]), 0, -1) if not values["steps"] % n
         )

@@ -90,6 +90,17 @@ def test_what_the_user_decides_stays(data):
     assert made.options["width"] == 4
 
 
+@pytest.mark.parametrize(
+    "given",
+    [{"seed": -1}, {"steps": 0}, {"steps": -5}, {"patience": -1}, {"learning_rate": -1.0}]
+    + [{"learning_rate": number} for number in (math.nan, math.inf, 0.0)],
+)
+def test_numbers_with_which_nothing_can_be_trained_are_refused(data, given):
+    ((name, number),) = given.items()
+    with pytest.raises(OptionError, match=f"{name} is {number}"):
+        plan(data, patch=(8, 8, 8), **given)
+
+
 def test_one_patch_a_step_is_refused_where_a_network_has_batch_norm(data):
     with pytest.raises(OptionError, match=r"has batch norm, and a step has 1 patch.*--batch 2 or more"):
         plan(data, batch=1, options={"norm": "batch"})
