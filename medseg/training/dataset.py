@@ -2,9 +2,9 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from medseg.model import Channel, Label
 from medseg.training.synthesis import Recipe
 
 Split = Literal["train", "val", "test"]
+
+MEANING = "meaning"
+"""Where ``data.json`` of a run has ``meaning_of`` its dataset."""
 
 COLOURS = (
     "#000000",
@@ -103,6 +106,17 @@ class Dataset:
         for value in np.unique(values):
             table[value] = self.class_of(int(value))
         return np.asarray(table[values])
+
+
+def meaning_of(dataset: Dataset) -> dict[str, Any]:
+    """What a dataset's values mean, and how images are painted: the same when a training goes on."""
+    return {
+        "channels": [asdict(channel) for channel in dataset.channels],
+        "labels": [entry.name for entry in dataset.labels],
+        "classes": sorted(dataset.classes.items()),
+        "instances": dataset.instances,
+        "synthesis": asdict(dataset.recipe) if dataset.recipe else None,
+    }
 
 
 def label(value: int, name: str) -> Label:

@@ -23,14 +23,14 @@ from medseg.registry import Registry, default_registry
 from medseg.training.checking import Report
 from medseg.training.checkpoints import LAST, WholeCheckpoints, steps_done
 from medseg.training.contracts import contract_of, input_of
-from medseg.training.dataset import Dataset, sides_of
+from medseg.training.dataset import MEANING, Dataset, meaning_of, sides_of
 from medseg.training.keeping import KeepModel
 from medseg.training.layout import suit_cpu
 from medseg.training.learner import Learner
 from medseg.training.locating import Locating, load_locating
 from medseg.training.losses import make_loss
 from medseg.training.patches import EpochSampler, Patches, Source, use_one_thread
-from medseg.training.plan import DATA, PLAN, Plan, differences, read_plan
+from medseg.training.plan import DATA, HISTORY, PLAN, Plan, differences, read_plan
 from medseg.training.planning import network_of, refuse_lone_patches
 from medseg.training.prepared import prepare_image, prepare_regions
 from medseg.training.report import History
@@ -101,7 +101,7 @@ def run_training(
     """
     registry, machine = registry or default_registry(), machine or Machine()
     report.refuse()
-    _claim(out, plan, report)
+    _claim(out, plan, dataset, report)
     last = out / "checkpoints" / LAST
     if has_stopped(last, plan):
         say(
@@ -151,14 +151,17 @@ def run_training(
     return out
 
 
-def _claim(out: Path, plan: Plan, report: Report) -> None:
+def _claim(out: Path, plan: Plan, dataset: Dataset, report: Report) -> None:
     """Take a folder for a training; one of the same plan and data may go on, with more steps if wished."""
-    data = (json.dumps(report.as_json(), indent=2) + "\n").encode()
+    data = json.loads(json.dumps({**report.as_json(), MEANING: meaning_of(dataset)}))
     out.mkdir(parents=True, exist_ok=True)
     if (out / PLAN).exists():
         before = read_plan(out / PLAN)
         changed = differences(replace(plan, steps=before.steps), before)
-        if (out / DATA).read_bytes() != data:
+        known = json.loads((out / DATA).read_text(encoding="utf-8"))
+        meant = known.get(MEANING, data[MEANING])  # trainings of before do not say it
+        changed += [f"{name} of the data are others" for name in meant if meant[name] != data[MEANING][name]]
+        if any(known[name] != data[name] for name in report.as_json()):
             changed.append("the data are not the same")
         if changed or plan.steps < before.steps:
             changed = changed or [f"steps: {before.steps} before, {plan.steps} now"]
@@ -166,8 +169,22 @@ def _claim(out: Path, plan: Plan, report: Report) -> None:
                 f"{out} holds a training with another plan ({'; '.join(changed)}). Give the same options to "
                 "go on with it, or another folder"
             )
-    write_bytes_whole(out / DATA, data)
+        _refuse_lost_checkpoints(out)
+    write_bytes_whole(out / DATA, (json.dumps(data, indent=2) + "\n").encode())
     write_bytes_whole(out / PLAN, (json.dumps(plan.as_json(), indent=2) + "\n").encode())
+
+
+def _refuse_lost_checkpoints(out: Path) -> None:
+    """Do not begin anew where a training had come far: its first epoch would take the model's place."""
+    history = out / HISTORY
+    if (out / "checkpoints" / LAST).exists() or not history.exists():
+        return
+    epochs = history.read_text(encoding="utf-8").splitlines()[1:]
+    if len(epochs) > 1:  # after the first, a kill may come between its line and its checkpoint
+        raise OptionError(
+            f"{out} holds a training of {len(epochs)} epochs whose checkpoint was removed: it cannot go on. "
+            f"Train into another folder, which can start from this model: --from {out}"
+        )
 
 
 def _sources(

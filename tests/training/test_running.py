@@ -169,6 +169,41 @@ def test_other_data_in_the_same_folder_are_refused(folder, whole):
         run_training(dataset, fewer, SMALL, whole[0], machine=HERE, say=lambda line: None)
 
 
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"synthesis": {"contrast_share": 0.0, "noise": 0.5}}, "synthesis of the data are others"),
+        ({"labels": ["background", "left", "right"]}, "labels of the data are others"),
+        ({"channels": [{"name": "T2", "modality": "MR", "unit": "arbitrary"}]}, "channels of the data are"),
+    ],
+)
+def test_data_that_mean_something_else_in_the_same_folder_are_refused(folder, whole, changes, sentence):
+    path = folder / "other.json"
+    path.write_text(json.dumps({**json.loads((folder / "balls.json").read_text()), **changes}))
+    dataset = read_dataset(path)
+    with pytest.raises(OptionError, match=sentence):
+        run_training(dataset, check_dataset(dataset), SMALL, whole[0], machine=HERE)
+
+
+def test_a_training_of_before_that_does_not_say_what_its_data_mean_goes_on(folder, whole):
+    shutil.copytree(whole[0], folder / "older")
+    path = folder / "older/data.json"
+    data = json.loads(path.read_text())
+    del data["meaning"]
+    path.write_text(json.dumps(data))
+    train(folder, "older")
+    assert json.loads(path.read_text())["meaning"]["labels"] == ["background", "ball", "egg"]
+
+
+def test_a_training_whose_checkpoint_was_removed_is_not_begun_anew_over_its_model(folder, whole):
+    shutil.copytree(whole[0], folder / "lost")
+    shutil.rmtree(folder / "lost/checkpoints")
+    with pytest.raises(OptionError, match=r"of 4 epochs whose checkpoint was removed: it cannot go on"):
+        train(folder, "lost", plan=replace(SMALL, steps=24))
+    assert load_file(folder / "lost/weights.safetensors").keys()
+    assert read_plan(folder / "lost/plan.json") == SMALL
+
+
 def test_the_devices_share_each_steps_patches():
     plan = replace(SMALL, batch=4)
     alone, first, second = (
