@@ -26,15 +26,12 @@ SHARED = (
     *("--learning-rate", "0.002", "--schedule", "poly", "--ema", "0.99", "--seed", "0"),
 )
 # Half an hour on two cores that multiply bfloat16 (AVX-512 BF16, AMX), where a step takes half as long as in
-# float32; and, for networks that cost more a voxel, a coarser grid, the brain's box and a few minutes.
+# float32; and, for networks that cost more a voxel, a coarser grid and a few minutes.
 LARGE = (
     *("--spacing", "1.5", "--patch", "80", "--steps", "4000"),
     *("--ema", "0.995", "--precision", "bf16-mixed"),
 )
-SMALL = (
-    *("--spacing", "2", "--patch", "64", "--steps", "700", "--precision", "bf16-mixed"),
-    *("--locator", "linknet:brain-locator", "--post", "main-body"),
-)
+SMALL = ("--spacing", "2", "--patch", "64", "--steps", "1000", "--precision", "bf16-mixed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,13 +98,13 @@ RECIPES = {
     "unet3d": small("unets:unet3d", "-o", "width=4", "-o", "norm=instance"),
     "vnet": small("vnet:vnet", "-o", "width=4"),
     "attention-unet": small("unets:attention-unet", "-o", "width=8"),
-    "unetpp": small("unets:unetpp", "-o", "width=4", "--steps", "400"),
+    "unetpp": small("unets:unetpp", "-o", "width=4", "--steps", "700"),
     "linknet": small("linknet:linknet", "-o", "width=16"),
     # A step of the contour costs seconds, so the network that places it is there before.
     "unet3d-tdac": Recipe(
         settings=(
             *(*SMALL, "--head", "contours:tdac", "--head-option", "n_iter=10"),
-            *("--patch", "48", "--steps", "200", "--epoch-steps", "20", "--learning-rate", "0.001"),
+            *("--patch", "48", "--steps", "120", "--epoch-steps", "20", "--learning-rate", "0.001"),
         ),
         start="unet3d",
     ),
