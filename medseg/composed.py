@@ -12,10 +12,10 @@ from medseg.inference.engine import Answer
 from medseg.inference.execution import Execution
 from medseg.inference.run import Run
 from medseg.loaded import LoadedModel, Maps
-from medseg.plugin import Model
+from medseg.plugin import Locator, Model
 from medseg.predictor import Source
 from medseg.registry import Registered, Registry
-from medseg.volume import Volume, smallest_integer_type
+from medseg.volume import Grid, Volume, smallest_integer_type
 
 
 class ComposedModel(LoadedModel):
@@ -53,6 +53,25 @@ class ComposedModel(LoadedModel):
         """Time every backend for the first part; see ``LoadedModel``."""
         return self._parts[0].compare_backends(image, patient=patient)
 
+    def box(
+        self,
+        volumes: Sequence[Volume],
+        locator: Locator,
+        run: Run,
+        *,
+        home: Grid,  # noqa: ARG002  # it refuses
+    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Refuses: see ``LoadedModel``.
+
+        Raises:
+            ContractError: always.
+        """
+        names = ", ".join(part.model for part in self.description.parts)
+        raise ContractError(
+            f"the locator {self.name} is made of {len(self._parts)} models, and a locator is one network; "
+            f"name the part that finds label {locator.label}: {names}"
+        )
+
     def _labels(self, volumes: Sequence[Volume], run: Run) -> tuple[Volume, Maps, Answer]:
         kind = smallest_integer_type(max(label.value for label in self.description.labels))
         total = np.zeros(volumes[0].shape, kind)
@@ -65,7 +84,7 @@ class ComposedModel(LoadedModel):
             mapped = table[found.array]
             np.copyto(total, mapped, where=mapped != 0)
         assert answer is not None  # a contract with parts has at least one
-        labels = volumes[0].with_array(total, kind="labels")
+        labels = Volume(total, volumes[0].affine, kind="labels")
         for step in self._post:
             labels = step(labels, volumes[0])
         return labels, Maps(probabilities=None, entropy=None, attention=None), replace(answer, labels=labels)

@@ -250,6 +250,9 @@ class Model(Component):
         post: steps on the label map, in order.
         probe: how to check it.
         hidden: not offered in lists (a locator, say).
+
+    Raises:
+        TypeError, ValueError: as ``Component``; labels without the background first, or with a value twice.
     """
 
     factory: str = field(default="", init=False)
@@ -267,3 +270,12 @@ class Model(Component):
     hidden: bool = False
     regions: bool = False
     parts: tuple[Part, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        values = [label.value for label in self.labels]
+        if values and (values[0] != 0 or min(values) < 0 or len(set(values)) < len(values)):
+            raise ValueError(
+                f"Model {self.name!r}: its labels have the values {values}; wanted 0, the background, first, "
+                "and numbers above 0, each once"
+            )

@@ -1,5 +1,6 @@
 """Other tools' models become folders: by name, by their path, several as one; and what is refused."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,6 +19,7 @@ from medseg.plugin import (
     Importer,
     Input,
     Label,
+    Locator,
     Model,
     Weights,
     Windows,
@@ -130,6 +132,22 @@ def test_several_become_one_whose_labels_go_by_name(tmp_path, home, registry):
     np.testing.assert_array_equal(found.labels.array, expected)
     assert found.labels.grid.matches(image().grid)
     assert found.provenance["weights_sha256"] == model.weights.sha256
+
+
+def test_labels_of_several_are_of_no_modality_and_in_no_unit(tmp_path, home, registry):
+    sources = [thresholds(tmp_path, "t1", low=10), thresholds(tmp_path, "t2", high=50)]
+    import_model(sources, "all", registry=registry)
+    loaded = load_model(str(home / "models" / "all"), registry=registry)
+    labels = loaded.segment(replace(image(), modality="MR", unit="arbitrary", notes=("of the image",))).labels
+    assert (labels.kind, labels.modality, labels.unit, labels.notes) == ("labels", "", "", ())
+
+
+def test_a_model_of_several_is_refused_as_a_locator(tmp_path, home, registry):
+    sources = [thresholds(tmp_path, "t1", low=10), thresholds(tmp_path, "t2", high=50)]
+    import_model(sources, "all", registry=registry)
+    loaded = load_model(str(home / "models" / "all"), registry=registry)
+    with pytest.raises(ContractError, match="made of 2 models, and a locator is one network; name the part"):
+        loaded.find_box([image()], Locator(model="all", label=2), home=image().grid)
 
 
 def test_several_of_which_one_cannot_be_written_leave_nothing(tmp_path, home, registry, monkeypatch):

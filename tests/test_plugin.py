@@ -170,3 +170,15 @@ def test_the_plugin_api_imports_pluggy_and_the_standard_library_alone():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "['medseg', 'pluggy']"
+
+
+@pytest.mark.parametrize("values", [(1, 0), (1, 2), (0, 1, 1), (0, 0), (0, -3)])
+def test_labels_without_the_background_first_or_with_a_value_twice_are_refused(values):
+    labels = tuple(Label(value=value, name=f"label {n}", colour="#000000") for n, value in enumerate(values))
+    with pytest.raises(ValueError, match="wanted 0, the background, first, and numbers above 0, each once"):
+        model(labels=labels)
+
+
+def test_labels_need_not_be_close_together():
+    labels = tuple(Label(value=value, name=f"label {value}", colour="#000000") for value in (0, 70000, 4))
+    assert model(labels=labels).labels == labels

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+from medseg_nnunet.plans import labels_of as labels_in
 
 import medseg
+from medseg.errors import ContractError
 from medseg.inference.execution import Execution
 from medseg.registry import default_registry
 
@@ -55,3 +57,10 @@ def test_labels_are_those_of_nnunet(case):
     assert abs((found.array != shipped.array).sum() - rounding) <= LAST_BITS
     assert rounding < 0.0015 * found.array.size
     assert (shipped.array > 0).sum() > 1000  # there is something to agree on
+
+
+@pytest.mark.parametrize("order", [[1, 2, 2], [0, 1, 2]])
+def test_regions_that_are_painted_with_one_number_or_as_background_are_refused(order):
+    labels = {"background": 0, "whole": [1, 2, 3], "core": [2, 3], "active": 3}
+    with pytest.raises(ContractError, match="medseg reproduces numbers above 0, each once"):
+        labels_in({"labels": labels, "regions_class_order": order})

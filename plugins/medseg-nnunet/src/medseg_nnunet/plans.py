@@ -193,6 +193,10 @@ def labels_of(dataset: Mapping[str, Any]) -> tuple[tuple[Label, ...], bool]:
                 f"{', '.join(regions)}"
             )
         values = [int(value) for value in order]
+        if min(values) < 1 or len(set(values)) < len(values):
+            raise ContractError(
+                f"dataset.json: regions_class_order is {order}; medseg reproduces numbers above 0, each once"
+            )
         return _labels(["background", *_region_names(regions)], [0, *values]), True
     plain = {name: int(value[0] if isinstance(value, list) else value) for name, value in given.items()}
     names = sorted(plain, key=lambda name: plain[name])
