@@ -55,11 +55,11 @@ class ComposedModel(LoadedModel):
 
     def box(
         self,
-        volumes: Sequence[Volume],
+        volumes: Sequence[Volume],  # noqa: ARG002  # it refuses
         locator: Locator,
-        run: Run,
+        run: Run,  # noqa: ARG002  # as above
         *,
-        home: Grid,  # noqa: ARG002  # it refuses
+        home: Grid,  # noqa: ARG002  # as above
     ) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Refuses: see ``LoadedModel``.
 
