@@ -23,7 +23,7 @@ from medseg.model_card import model_card
 from medseg.model_folder import read_model, write_contract, write_model
 from medseg.plugin import NAME
 from medseg.probing import probe_dice, run_probe
-from medseg.registry import Registry, default_registry
+from medseg.registry import LOCAL, Registry, default_registry
 from medseg.scaffold.distribution import SUFFIX, TEMPLATES, check_name, fill
 from medseg.training.contracts import UNSTATED
 from medseg.training.plan import DATA, HISTORY, PLAN
@@ -135,6 +135,12 @@ def _described(name: str, run: Path, *, licence: str, training_data: str, regist
     licence = licence or model.weights.licence
     if licence == UNSTATED:
         raise OptionError(f"{run} does not say the licence of its weights: give --licence, such as CC-BY-4.0")
+    locator = model.input.locator
+    if locator and registry.find("model", locator.model).plugin == LOCAL:
+        raise OptionError(
+            f"{run} sees what {locator.model} finds, which is in this user's own folder of models alone: "
+            "package and install that model, and train with --locator as it is called then"
+        )
     used = [registry.find("architecture", model.architecture)]
     used += [registry.find("head", model.head)] if model.head else []
     reference = "; ".join(found.component.reference for found in used if found.component.reference)

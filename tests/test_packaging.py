@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ from safetensors.torch import load_file
 
 import medseg
 from medseg.cli import main
+from medseg.model import Locator
 from medseg.model_folder import read_model, write_model
+from medseg.registry import default_registry
 from medseg.testing.phantoms import make_phantom
 from medseg.training.checking import check_dataset
 from medseg.training.plan import Plan
@@ -195,6 +198,23 @@ def test_a_name_twice_a_plugins_name_and_a_licence_that_nobody_stated_are_refuse
         assert package(folder / "run", "-o", tmp_path, "--licence", "MIT").exit_code == 0
     finally:
         contract.write_text(text)
+
+
+def test_a_model_whose_locator_nobody_else_has_is_refused(folder, tmp_path, monkeypatch):
+    own, run = read_model(folder / "run"), tmp_path / "run"
+    tensors = load_file(folder / "run/weights.safetensors")
+    write_model(tmp_path / "home/models/balls", own, tensors)
+    shown = replace(own.input, locator=Locator(model="local:balls"))
+    write_model(run, replace(own, input=shown), tensors)
+    monkeypatch.setenv("MEDSEG_HOME", str(tmp_path / "home"))
+    default_registry.cache_clear()
+    try:
+        done = package(run, "-o", tmp_path / "dist")
+    finally:
+        default_registry.cache_clear()
+    assert done.exit_code == 2
+    assert "sees what local:balls finds" in done.output
+    assert not (tmp_path / "dist/medseg-balls").exists()
 
 
 def test_a_probe_may_call_the_label_otherwise(folder, tmp_path):
