@@ -1,6 +1,7 @@
 """What is trained on: cases of images and labels, and what their values mean."""
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -14,6 +15,8 @@ from medseg.model import Channel, Label
 from medseg.training.synthesis import Recipe
 
 Split = Literal["train", "val", "test"]
+
+_LEFT = re.compile(r"(?<![^\W_])lh?(?![^\W_])")  # as words, an underscore between words taken for a space
 
 MEANING = "meaning"
 """Where ``data.json`` of a run has ``meaning_of`` its dataset."""
@@ -125,13 +128,23 @@ def label(value: int, name: str) -> Label:
 
 
 def mirrored_pairs(labels: Sequence[Label]) -> tuple[tuple[int, int], ...]:
-    """Pairs of classes that change sides in a mirror: those whose names differ by left and right."""
+    """Pairs of classes that change sides in a mirror: those whose names differ by left and right alone.
+
+    Or by the words L and R, or LH and RH: ``kidney_left``, ``Hippocampus L``, ``ctx-lh-cuneus``.
+    """
     by_name = {entry.name.lower(): entry.value for entry in labels}
     return tuple(
-        (value, by_name[name.replace("left", "right")])
+        (value, by_name[_other_side(name)])
         for name, value in by_name.items()
-        if "left" in name and name.replace("left", "right") in by_name
+        if _other_side(name) != name and _other_side(name) in by_name
     )
+
+
+def _other_side(name: str) -> str:
+    """A name of what is on the left as that of what is on the right; any other name as it is."""
+    if "left" in name:
+        return name.replace("left", "right")
+    return _LEFT.sub(lambda found: found[0].replace("l", "r"), name)
 
 
 def sides_of(dataset: Dataset) -> tuple[tuple[int, int], ...]:

@@ -258,6 +258,25 @@ def test_labels_that_no_network_could_tell_apart_are_refused(folder, labels, sen
         read_dataset(manifest(folder, [entry(0)], labels=labels))
 
 
-def test_labels_named_for_sides_change_in_a_mirror(folder):
-    path = manifest(folder, [entry(0)], labels=["background", "left kidney", "right kidney"])
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("left kidney", "right kidney"),
+        ("kidney_left", "kidney_right"),
+        ("Hippocampus L", "Hippocampus R"),
+        ("ctx-lh-cuneus", "ctx-rh-cuneus"),
+        ("l_orbit", "r_orbit"),
+        ("nodule L left", "nodule L right"),
+    ],
+)
+def test_labels_named_for_sides_change_in_a_mirror(folder, one, other):
+    path = manifest(folder, [entry(0)], labels=["background", one, other])
     assert mirrored_pairs(read_dataset(path).labels) == ((1, 2),)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("lobe", "robe"), ("L4", "R4"), ("left kidney", "liver"), ("l", "x")]
+)
+def test_labels_of_other_names_stay_in_a_mirror(folder, one, other):
+    path = manifest(folder, [entry(0)], labels=["background", one, other])
+    assert mirrored_pairs(read_dataset(path).labels) == ()
