@@ -164,14 +164,20 @@ def load_network(
         locator=load_network(
             registry.find("model", locator.model, within=found.plugin),
             device=device,
-            execution=replace(
-                execution or Execution(), precision="float32"
-            ),  # where to look is not quantised
+            execution=_of_locator(execution or Execution()),
             registry=registry,
         )
         if locator
         else None,
     )
+
+
+def _of_locator(execution: Execution) -> Execution:
+    """How a locator runs: where to look is not quantised, and a backend that quantises cannot run it."""
+    if execution.precision == "float32":
+        return execution
+    unnamed = execution.backend in ("auto", "eager")
+    return replace(execution, precision="float32", backend=execution.backend if unnamed else "eager")
 
 
 def _load_parts(

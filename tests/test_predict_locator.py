@@ -1,6 +1,7 @@
 """A model that tells another one where to look: the box, wherever and however the image is stored."""
 
 import hashlib
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -9,8 +10,10 @@ from torch import nn
 
 from medseg.errors import ContractError
 from medseg.geometry import reorient
+from medseg.inference.execution import Execution
 from medseg.plugin import (
     Architecture,
+    Backend,
     Channel,
     Input,
     Label,
@@ -21,7 +24,7 @@ from medseg.plugin import (
     Windows,
     hookimpl,
 )
-from medseg.predict import segment
+from medseg.predict import load_model, segment
 from medseg.registry import Registry
 from medseg.volume import Volume
 
@@ -86,6 +89,12 @@ def offer(tmp_path):
             @hookimpl
             def medseg_architectures(self):
                 yield Architecture(name="net", factory=f"{__name__}:Net", summary="s")
+
+            @hookimpl
+            def medseg_backends(self):
+                yield Backend(
+                    name="coarse", factory="none:none", summary="s", devices=("cpu",), precision="int8"
+                )
 
             @hookimpl
             def medseg_models(self):
@@ -196,3 +205,10 @@ def test_a_locator_that_finds_nothing_says_so(offer):
 def test_a_locator_without_the_label_is_named_with_those_it_has(offer):
     with pytest.raises(ContractError, match=r"mine:finder has no label 1; it has 0 \(background\), 4"):
         segment(organ(), "model", registry=located(offer, label=1), device="cpu")
+
+
+def test_a_backend_of_lower_precision_runs_the_model_and_not_its_locator(offer):
+    execution = Execution(precision="int8", backend="coarse")
+    loaded = load_model("model", registry=located(offer), device="cpu", execution=execution)
+    assert loaded.describe()["execution"]["backend"] == "coarse"
+    assert loaded._locator.describe()["execution"] == asdict(Execution())
