@@ -1,5 +1,6 @@
 """Start from a model that is there, instead of from random weights."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,9 +94,14 @@ def load_start(network: Segmenter, start: Start | None, plan: Plan, *, classes: 
         reshaped = [
             name
             for name, tensor in read_weights(start.weights).items()
-            if name in wanted
-            and tensor.shape[:1] == (start.classes,)
-            and wanted[name].shape == (classes, *tensor.shape[1:])
+            if name in wanted and _unlike(tensor.shape, wanted[name].shape) == [(start.classes, classes)]
         ]
     load_weights(weighted, start.weights, reshaped=reshaped)
     return [*anew, *reshaped]
+
+
+def _unlike(ours: Sequence[int], theirs: Sequence[int]) -> list[tuple[int, int]] | None:
+    """The lengths that differ: of what scores, the first, or in a transposed convolution the second."""
+    if len(ours) != len(theirs):
+        return None
+    return [(a, b) for a, b in zip(ours, theirs, strict=True) if a != b]

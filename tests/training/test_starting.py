@@ -77,6 +77,15 @@ def test_what_scores_other_classes_starts_anew(folder):
     assert sorted(tuple(now[name].shape) for name in anew) == [(2,), (2, 4, 1, 1, 1)]
 
 
+def test_scores_of_a_transposed_convolution_start_anew(folder):
+    dataset, registry = read_dataset(folder / "balls.json"), default_registry()
+    start = find_start("linknet:brain-mask", registry=registry)
+    plan = replace(read_plan(folder / "first/plan.json"), **start.fields)
+    network = network_of(plan, dataset, registry)
+    assert sorted(load_start(network, start, plan, classes=3)) == ["score.bias", "score.weight"]
+    assert network.backbone.score.weight.shape == (8, 3, 2, 2, 2)
+
+
 def test_the_same_classes_start_with_all_weights(folder):
     network, anew = begin(folder, "first", "balls.json")
     first, now = weights(folder, "first"), network.backbone.state_dict()
