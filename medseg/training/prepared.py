@@ -33,7 +33,6 @@ FINE_MM = 1.0
 """Label maps to paint from are brought to this spacing, so that painted borders are mixed below a voxel."""
 
 _FORM = 2  # of prepared files; another number wherever the same case would be prepared otherwise than before
-_LOCATED = 2  # the same number of files that hold what a locator shows
 _KEPT = 20_000  # voxels of each class that patches may be centred on
 
 
@@ -79,7 +78,7 @@ def prepare_image(
     """
     assert wanted.spacing_mm is not None  # a plan has one
     learnt_as = [sorted(dataset.classes.items()), dataset.instances]
-    found_by = [_LOCATED, *locating.key] if locating else []
+    found_by = locating.key if locating else []
     key = _key([_FORM, facts.image_sha256, facts.labels_sha256, asdict(wanted), learnt_as, found_by])
     paths = {what: folder / f"{_file_name(case)}-{key}.{what}.npy" for what in ("image", "classes")}
     if not all(path.exists() for path in paths.values()):
