@@ -317,8 +317,8 @@ BAD_MODELS = [
     ("weights-are-pinned", {"weights": {"source": "http://there"}}, "source='http://there'"),
     (
         "labels-are-counted-from-zero",
-        {"labels": (dataclasses.replace(BLUE, colour="#0000ff"),)},
-        r"labels \[1\]",
+        {"labels": (Label(value=0, name="background", colour="#000000"), dataclasses.replace(BLUE, value=2))},
+        r"labels \[0, 2\]",
     ),
     (
         "labels-are-counted-from-zero",
