@@ -72,7 +72,9 @@ class LoadedMethod:
             "a precision": settings.precision != "float32",
             "mirroring": settings.mirror,
             "probabilities": settings.probabilities,
-            "a limit on memory": settings.max_ram is not None,
+            "maps of attention": settings.attention,
+            "a limit on memory": settings.max_ram is not None or settings.max_vram is not None,
+            "a deterministic mode": settings.deterministic,
             f"the device {device!r}": device not in ("auto", "cpu"),
         }
         if any(foreign.values()):

@@ -173,7 +173,11 @@ def load_network(
 
 
 def _of_locator(execution: Execution) -> Execution:
-    """How a locator runs: where to look is not quantised, and a backend that quantises cannot run it."""
+    """How a locator runs: where to look is neither quantised nor averaged over mirrored windows.
+
+    A backend that quantises cannot run it.
+    """
+    execution = replace(execution, mirror=False)
     if execution.precision == "float32":
         return execution
     unnamed = execution.backend in ("auto", "eager")

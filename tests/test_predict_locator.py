@@ -212,3 +212,20 @@ def test_a_backend_of_lower_precision_runs_the_model_and_not_its_locator(offer):
     loaded = load_model("model", registry=located(offer), device="cpu", execution=execution)
     assert loaded.describe()["execution"]["backend"] == "coarse"
     assert loaded._locator.describe()["execution"] == asdict(Execution())
+
+
+def test_mirroring_is_of_the_model_and_not_of_a_locator_that_was_trained_without(offer):
+    registry = offer(
+        finder=(threshold(0.5), wanted(WholeGrid(shape=(20, 20, 20)), mirror=())),
+        model=(
+            threshold(-100.0),
+            wanted(
+                WholeGrid(shape=(16, 16, 16)),
+                locator=Locator(model="finder", label=4, margin=0.25),
+                mirror=(0, 1, 2),
+            ),
+        ),
+    )
+    mirrored = segment(organ(), "model", registry=registry, device="cpu", execution=Execution(mirror=True))
+    plain = segment(organ(), "model", registry=registry, device="cpu")
+    np.testing.assert_array_equal(mirrored.labels.array, plain.labels.array)

@@ -11,10 +11,10 @@ import numpy as np
 from medseg import contract
 from medseg.errors import ContractError, VolumeError
 from medseg.formats import load
-from medseg.geometry import reorient
+from medseg.geometry import reorient, reorient_together
 from medseg.model import Channel, Input, Windows
 from medseg.storage import contiguous
-from medseg.training.dataset import Case, Dataset
+from medseg.training.dataset import Case, Dataset, one_sided
 from medseg.volume import Volume
 
 PERCENTILES = (0.5, 50.0, 99.5)
@@ -115,15 +115,20 @@ def check_dataset(dataset: Dataset) -> Report:
         findings.append(Finding(case=dataset.name, sentence=sentence))
     findings += _duplicates(facts)
     findings += _shared_channels(facts, channels)
-    findings += _absent_classes(facts, dataset)
+    findings += _of_classes(facts, dataset)
     return Report(facts=tuple(facts), findings=tuple(findings))
 
 
 def _look_at(case: Case, dataset: Dataset) -> tuple[CaseFacts, list[Finding], frozenset[str]]:
     """A case's facts, what was found, and a hash of each of its channels."""
     found: list[Finding] = []
-    labels = reorient(load(case.labels, kind="labels"), "RAS")[0]
-    images = [reorient(load(path), "RAS")[0] for path in case.images]
+    read = [load(case.labels, kind="labels"), *(load(path) for path in case.images)]
+    # Each by itself where they are not on one grid, which is then said.
+    together = all(volume.grid.matches(read[0].grid) for volume in read)
+    turned = (
+        reorient_together(read, "RAS")[0] if together else [reorient(volume, "RAS")[0] for volume in read]
+    )
+    labels, *images = turned
     count = len(dataset.channels)
     if images and len(images) != count:
         found.append(
@@ -241,10 +246,17 @@ def _shared_channels(facts: Sequence[CaseFacts], channels: Mapping[str, frozense
             )
 
 
-def _absent_classes(facts: Sequence[CaseFacts], dataset: Dataset) -> Iterator[Finding]:
+def _of_classes(facts: Sequence[CaseFacts], dataset: Dataset) -> Iterator[Finding]:
     trained = [fact for fact in facts if fact.split == "train"]
     if not trained:
         yield Finding(case=dataset.name, sentence="no case is left to train on")
+    for entry in one_sided(dataset):
+        yield Finding(
+            case=dataset.name,
+            sentence=f"the class {entry.value} ({entry.name}) is of one side and its other side is not a "
+            "class: images are not mirrored",
+            fatal=False,
+        )
     for entry in dataset.labels:
         if trained and not any(fact.label_ml.get(entry.value) for fact in trained):
             yield Finding(

@@ -3,7 +3,7 @@
 import re
 
 from medseg.model import Input, Model, Weights, Windows
-from medseg.training.dataset import Dataset, sides_of
+from medseg.training.dataset import Dataset, one_sided, sides_of
 from medseg.training.plan import Plan
 
 UNSTATED = "LicenseRef-unstated"
@@ -43,7 +43,7 @@ def input_of(plan: Plan, dataset: Dataset) -> Input:
         interpolation=plan.interpolation,
         locator=plan.locator,
         # Before scores of a mirrored window are added, those of left and right would have to change places.
-        mirror=(0,) if plan.mirror and not sides_of(dataset) else (),
+        mirror=(0,) if plan.mirror and not sides_of(dataset) and not one_sided(dataset) else (),
     )
 
 

@@ -16,7 +16,12 @@ from medseg.training.synthesis import Recipe
 
 Split = Literal["train", "val", "test"]
 
-_LEFT = re.compile(r"(?<![^\W_])lh?(?![^\W_])")  # as words, an underscore between words taken for a space
+# As words, an underscore between words taken for a space.
+_LEFT = re.compile(r"(?<![^\W_])lh?(?![^\W_])")
+_SIDE = re.compile(r"(?<![^\W_])(left|right|[lr]h?)(?![^\W_])")
+
+MOST_CLASSES = 256
+_TABLE = 1 << 16  # values: a table of them is several times faster than a search, and of larger ones, large
 
 MEANING = "meaning"
 """Where ``data.json`` of a run has ``meaning_of`` its dataset."""
@@ -92,6 +97,11 @@ class Dataset:
                 "for the background, 1, 2 and so on. Where files have other values, a list of medseg's own "
                 "says in classes what each is learnt as"
             )
+        if len(values) > MOST_CLASSES:
+            raise ContractError(
+                f"dataset {self.name}: {len(values)} classes; {MOST_CLASSES} are kept at the most, in a byte "
+                "a voxel. Learn them in several models, or say in classes what is learnt as one"
+            )
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ContractError(f"dataset {self.name}: several labels are called {', '.join(twice)}")
 
@@ -105,10 +115,13 @@ class Dataset:
 
     def learnt(self, values: NDArray[np.integer]) -> NDArray[np.uint8]:
         """What each voxel of a label map is learnt as."""
-        table = np.zeros(int(values.max()) + 1, np.uint8)
-        for value in np.unique(values):
-            table[value] = self.class_of(int(value))
-        return np.asarray(table[values])
+        there = np.unique(values)
+        classes = np.array([self.class_of(int(value)) for value in there], np.uint8)
+        if there[-1] - there[0] < _TABLE:
+            table = np.zeros(int(there[-1] - there[0]) + 1, np.uint8)
+            table[there - there[0]] = classes
+            return np.asarray(table[values - there[0]])
+        return np.asarray(classes[np.searchsorted(there, values)])
 
 
 def meaning_of(dataset: Dataset) -> dict[str, Any]:
@@ -153,6 +166,14 @@ def sides_of(dataset: Dataset) -> tuple[tuple[int, int], ...]:
     learnt = {(dataset.class_of(a), dataset.class_of(b)) for a, b in swaps}
     pairs = {(min(pair), max(pair)) for pair in (*learnt, *mirrored_pairs(dataset.labels))}
     return tuple(sorted((a, b) for a, b in pairs if a != b))
+
+
+def one_sided(dataset: Dataset) -> tuple[Label, ...]:
+    """Classes that are named for a side and whose other side is not learnt: no mirror can show them."""
+    paired = {value for pair in sides_of(dataset) for value in pair}
+    return tuple(
+        entry for entry in dataset.labels if entry.value not in paired and _SIDE.search(entry.name.lower())
+    )
 
 
 def with_validation(dataset: Dataset, share: float = 0.2) -> Dataset:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from medseg.atomic import write_together
 from medseg.errors import VolumeError
 from medseg.formats import load
-from medseg.geometry import reorient, resample, resample_to
+from medseg.geometry import reorient, reorient_together, resample, resample_to
 from medseg.model import Input
 from medseg.options import check_options
 from medseg.preparation import Preparation, StepCall
@@ -82,8 +82,8 @@ def prepare_image(
     key = _key([_FORM, facts.image_sha256, facts.labels_sha256, asdict(wanted), learnt_as, found_by])
     paths = {what: folder / f"{_file_name(case)}-{key}.{what}.npy" for what in ("image", "classes")}
     if not all(path.exists() for path in paths.values()):
-        volumes = [reorient(load(path), wanted.orientation)[0] for path in case.images]
-        labels = reorient(load(case.labels, kind="labels"), wanted.orientation)[0]
+        read = [*(load(path) for path in case.images), load(case.labels, kind="labels")]
+        *volumes, labels = reorient_together(read, wanted.orientation)[0]
         if locating:  # labels too: resampled as a whole, their voxels would lie between those of the image
             *volumes, labels = locating.around(case, [*volumes, labels], dataset)
         image, grid = Preparation(wanted, partial(_step, registry)).image(volumes)

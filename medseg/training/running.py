@@ -23,7 +23,7 @@ from medseg.registry import Registry, default_registry
 from medseg.training.checking import Report
 from medseg.training.checkpoints import LAST, WholeCheckpoints, steps_done
 from medseg.training.contracts import contract_of, input_of
-from medseg.training.dataset import MEANING, Dataset, meaning_of, sides_of
+from medseg.training.dataset import MEANING, Dataset, meaning_of, one_sided, sides_of
 from medseg.training.keeping import KeepModel
 from medseg.training.layout import suit_cpu
 from medseg.training.learner import Learner
@@ -126,7 +126,9 @@ def run_training(
         suit_cpu(network)
     learner = Learner(network, make_loss(plan.loss, plan.loss_options, registry), plan, validation)
     recipe = dataset.recipe or Recipe()
-    recipe = replace(recipe, deformation=replace(recipe.deformation, mirror=plan.mirror))
+    recipe = replace(
+        recipe, deformation=replace(recipe.deformation, mirror=plan.mirror and not one_sided(dataset))
+    )
     patches = Patches(sources, recipe, plan, swaps=sides_of(dataset))
     history = History(plan, out, say)
     keep = KeepModel(model, out, monitor=MEAN if validation else None)

@@ -5,9 +5,10 @@ import itertools
 import numpy as np
 import pytest
 
+from medseg.errors import ContractError
 from medseg.plugin import Channel
 from medseg.training.contracts import input_of
-from medseg.training.dataset import Dataset, label, sides_of
+from medseg.training.dataset import Dataset, label, one_sided, sides_of
 from medseg.training.deformation import Deformation
 from medseg.training.patches import Patches, Source
 from medseg.training.plan import Plan
@@ -139,3 +140,35 @@ def test_an_image_is_not_mirrored_where_its_classes_do_not_tell_their_other_side
     )
     assert sides_of_patches(patches) == {(1, "low"), (2, "high")}
     assert input_of(plan(), dataset).mirror == ()
+
+
+@pytest.mark.parametrize("name", ["left kidney", "kidney_R", "ctx-lh-cuneus"])
+def test_a_class_of_one_side_is_not_mirrored(name):
+    background, other = NAMELESS[0], label(2, "other")
+    dataset = described((background, label(1, name), other))
+    assert [entry.name for entry in one_sided(dataset)] == [name]
+    assert input_of(plan(), dataset).mirror == ()
+
+
+@pytest.mark.parametrize("name", ["lobe", "leftover", "L4"])
+def test_a_class_without_a_side_is_mirrored(name):
+    background, other = NAMELESS[0], label(2, "other")
+    assert input_of(plan(), described((background, label(1, name), other))).mirror == (0,)
+
+
+def test_one_side_whose_other_the_recipe_knows_is_mirrored():
+    background, other = NAMELESS[0], label(2, "other")
+    dataset = described(
+        (background, label(1, "left kidney"), other), recipe=Recipe(swaps=((1, 3),)), classes={3: 0}
+    )
+    assert one_sided(dataset) == ()
+
+
+def test_what_is_learnt_of_large_values_takes_no_table_of_them():
+    dataset = described(classes={2**31 - 1: 2, 7: 1})
+    assert dataset.learnt(np.array([0, 7, 2**31 - 1, 7], np.int32)).tolist() == [0, 1, 2, 1]
+
+
+def test_more_classes_than_a_byte_holds_are_refused():
+    with pytest.raises(ContractError, match="257 classes; 256 are kept"):
+        described(tuple(label(value, f"class {value}") for value in range(257)))

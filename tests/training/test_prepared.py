@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 import medseg
 from medseg.geometry import reorient
@@ -26,14 +27,18 @@ def prepare(tmp_path):
     """Prepare one case of an image and labels as files have them."""
     (tmp_path / "prepared").mkdir()
 
-    def made(image, labels, *, affine=None, classes=None, name="a"):
+    def made(image, labels, *, affine=None, second=None, classes=None, name="a"):
         affine = np.eye(4) if affine is None else affine
         medseg.save(Volume(image, affine), tmp_path / "image.nii.gz")
         medseg.save(Volume(labels, affine, kind="labels"), tmp_path / "labels.nii.gz")
-        case = Case(name=name, images=(tmp_path / "image.nii.gz",), labels=tmp_path / "labels.nii.gz")
+        images = [tmp_path / "image.nii.gz"]
+        if second is not None:  # the affine of another channel, of the same values
+            images.append(tmp_path / "second.nii.gz")
+            medseg.save(Volume(image, second), images[1])
+        case = Case(name=name, images=tuple(images), labels=tmp_path / "labels.nii.gz")
         dataset = Dataset(
             name="d",
-            channels=(Channel(name="T1w", modality="MR", unit="arbitrary"),),
+            channels=(Channel(name="T1w", modality="MR", unit="arbitrary"),) * len(images),
             labels=tuple(label(n, f"class {n}") for n in range(3)),
             cases=(case,),
             classes=classes or {},
@@ -65,6 +70,21 @@ def test_image_and_classes_stay_on_top_of_each_other(prepare, shape, axes):
         found = prepare(np.asfortranarray(stored.array * np.float32(40)), stored.array, affine=stored.affine)
         np.testing.assert_array_equal(found.classes, classes)
         np.testing.assert_allclose(found.image[0], classes / 2, atol=1e-6)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_channels_and_labels_near_45_degrees_are_turned_together(prepare, sign):
+    """Their last digits alone say which axis goes most to the front."""
+    turns = [np.eye(4), np.eye(4)]
+    for turn, beyond in zip(turns, (1e-4, -1e-4), strict=True):
+        turn[:3, :3] = Rotation.from_euler("z", 45 + sign * beyond, degrees=True).as_matrix()
+    classes = np.zeros((9, 9, 9), np.uint8)
+    classes[1:4, 2:6, 3:5], classes[5:8, 1:3, 2:6] = 1, 2
+    assert Volume(classes, turns[0]).orientation != Volume(classes, turns[1]).orientation
+    found = prepare(classes * np.float32(40), classes, affine=turns[0], second=turns[1])
+    for channel in found.image:
+        np.testing.assert_allclose(channel, found.classes / 2, atol=1e-6)
+    assert found.classes.sum() == classes.sum()
 
 
 def test_files_of_another_form_or_another_table_of_classes_are_not_taken(prepare, monkeypatch, tmp_path):
