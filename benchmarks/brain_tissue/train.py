@@ -77,13 +77,24 @@ RECIPES = {
         synthesis={"contrast_share": 0.9, "thick_share": 0.1},
     ),
     # All of the network for the brain and its surroundings, and only label maps of 1 mm.
-    "unet-t1-box": Recipe(
+    "unet-t1-box-first": Recipe(
         settings=(
             *("--spacing", "1", "--patch", "96", "--steps", "3600", "--synthetic", "0.1"),
             *("--ema", "0.995", "--learning-rate", "0.001", "--seed", "3", "--precision", "bf16-mixed"),
             *("--foreground", "0.5", "--locator", "linknet:brain-locator", "--post", "main-body"),
         ),
         start="unet-t1-1mm",
+        synthesis={"contrast_share": 0.9, "thick_share": 0.1},
+        cases=("colin27", "icbm2009c"),
+    ),
+    # Its weights once more, at smaller steps and averaged over more of them.
+    "unet-t1-box": Recipe(
+        settings=(
+            *("--spacing", "1", "--patch", "96", "--steps", "2400", "--synthetic", "0.2"),
+            *("--ema", "0.998", "--learning-rate", "0.0007", "--seed", "4", "--precision", "bf16-mixed"),
+            *("--foreground", "0.5", "--locator", "linknet:brain-locator", "--post", "main-body"),
+        ),
+        start="unet-t1-box-first",
         synthesis={"contrast_share": 0.9, "thick_share": 0.1},
         cases=("colin27", "icbm2009c"),
     ),
@@ -94,6 +105,12 @@ RECIPES = {
             *("--architecture", "unets:unet", "-o", "width=8", "-o", "dropout=0"),
         ),
         synthesis={"contrast_share": 0.9, "thick_share": 0.2},
+    ),
+    # Painted images alone, most of them of any contrast.
+    "unet-any": Recipe(
+        settings=(*SMALL, "--steps", "3000", "--synthetic", "1", "--ema", "0.995", "--seed", "5"),
+        start="unet",
+        synthesis={"contrast_share": 0.2, "thick_share": 0.4},
     ),
     "unet3d": small("unets:unet3d", "-o", "width=4", "-o", "norm=instance"),
     "vnet": small("vnet:vnet", "-o", "width=4"),
