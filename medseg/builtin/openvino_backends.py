@@ -46,7 +46,12 @@ def openvino(module: nn.Module, example: Tensor, *, saved: str = "") -> Call:
 
 
 def openvino_float16(module: nn.Module, example: Tensor, *, saved: str = "") -> Call:
-    """The module in float16; arguments as for ``openvino``.
+    """The module in float16.
+
+    Args:
+        module: (1,C,*S) -> (1,K,*S).
+        example: (N,C,*S), N windows, of which the first gives the shape: nothing is calibrated.
+        saved: as for ``openvino``.
 
     Raises:
         ResourceError: openvino is not installed, or the processor has no float16 arithmetic.
@@ -57,7 +62,7 @@ def openvino_float16(module: nn.Module, example: Tensor, *, saved: str = "") -> 
             "this processor has no float16 arithmetic (AVX512-FP16 or AMX-FP16); OpenVINO finds "
             + ", ".join(able)
         )
-    return _call(saved, "f16", lambda: _convert(module, example))
+    return _call(saved, "f16", lambda: _convert(module, example[:1]))
 
 
 def openvino_int8(

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from medseg.agreement import agreement
-from medseg.builtin.openvino_backends import openvino, openvino_int8
+from medseg.builtin import openvino_backends
+from medseg.builtin.openvino_backends import openvino, openvino_float16, openvino_int8
 from medseg.errors import ContractError, OptionError, ResourceError, UnknownNameError
 from medseg.inference.backends import Backends
 from medseg.inference.execution import Execution
@@ -246,6 +247,16 @@ def test_what_a_machine_lacks_is_named():
         tensorrt(None, WINDOW)
 
 
+def test_openvino_in_float16_takes_the_shape_of_one_of_its_windows(net, monkeypatch):
+    """Also where the processor has no float16: OpenVINO then computes in float32."""
+    real = openvino_backends._core()
+    able = SimpleNamespace(get_property=lambda *_: ["FP32", "FP16"], compile_model=real.compile_model)
+    monkeypatch.setattr(openvino_backends, "_core", lambda: able)
+    call = openvino_float16(net, SEVERAL)
+    for n in range(len(SEVERAL)):
+        assert torch.allclose(call(SEVERAL[n : n + 1]), net(SEVERAL[n : n + 1]), atol=1e-2)
+
+
 def test_importing_openvino_reports_to_nobody():
     code = (
         "from medseg.builtin.openvino_backends import _import_openvino as load; load(); "
@@ -285,7 +296,8 @@ def test_a_network_of_which_no_layer_can_be_in_int8_is_refused(net):
 TWO_NETWORKS = """
 import gc, os, signal, torch
 from torch import nn
-from medseg.builtin.openvino_backends import openvino, openvino_int8
+from medseg.builtin import openvino_backends
+from medseg.builtin.openvino_backends import openvino, openvino_float16, openvino_int8
 signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
 x = torch.rand(2, 1, 8, 8, 8)
 first = openvino(nn.Conv3d(1, 2, 3).eval(), x[:1])
