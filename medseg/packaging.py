@@ -160,12 +160,15 @@ def _write(
     tensors = load_file(locate(read_model(run).weights))
     if probe is None:
         return Packaged(model=write_model(target, model, tensors), flipped=None)
-    before = run_probe(probe, str(run), registry=registry)
     if bits == 32:
+        before = run_probe(probe, str(run), registry=registry)
         measured = replace(probe, dice=round(probe_dice(before, probe), 4))
         return Packaged(model=write_model(target, replace(model, probe=measured), tensors), flipped=None)
-    written = write_model(target, model, {name: _halved(name, tensor) for name, tensor in tensors.items()})
+    halves = {name: _halved(name, tensor) for name, tensor in tensors.items()}
+    written = write_model(target, model, halves)
     after = run_probe(probe, str(target), registry=registry)
+    same = all(halves[name] is tensor for name, tensor in tensors.items())  # it was packaged before
+    before = after if same else run_probe(probe, str(run), registry=registry)
     marked = (before.array > 0) | (after.array > 0)
     flipped = float((before.array != after.array)[marked].mean()) if marked.any() else 0.0
     if flipped > _FLIPPED:
@@ -180,7 +183,7 @@ def _write(
 def _halved(name: str, tensor: Tensor) -> Tensor:
     if not tensor.is_floating_point():
         return tensor
-    half = tensor.to(torch.float16)
+    half = tensor.to(torch.float16)  # itself, if it is so already
     if not bool(half.isfinite().all()):
         raise OptionError(f"{name} holds numbers that are too large for 16 bits; keep them with --bits 32")
     return half
@@ -189,14 +192,18 @@ def _halved(name: str, tensor: Tensor) -> Tensor:
 def _write_record(run: Path, target: Path) -> None:
     """How a model was trained, if its folder says: the plan, what each epoch was like, and facts of the data.
 
-    Cases are numbered: names of files may be those of patients.
+    Cases are numbered: names of files may be those of patients. A model that was packaged before has its
+    record in this form.
     """
-    if not (run / PLAN).is_file():
+    if (run / RECORD).is_file():
+        (target / RECORD).write_bytes((run / RECORD).read_bytes())
+    elif (run / PLAN).is_file():
+        data = json.loads((run / DATA).read_text(encoding="utf-8"))
+        cases = [{**case, "name": f"case {number}"} for number, case in enumerate(data["cases"], start=1)]
+        record = {"plan": json.loads((run / PLAN).read_text(encoding="utf-8")), "cases": cases}
+        (target / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    else:
         return
-    data = json.loads((run / DATA).read_text(encoding="utf-8"))
-    cases = [{**case, "name": f"case {number}"} for number, case in enumerate(data["cases"], start=1)]
-    record = {"plan": json.loads((run / PLAN).read_text(encoding="utf-8")), "cases": cases}
-    (target / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     if (run / HISTORY).is_file():
         (target / HISTORY).write_bytes((run / HISTORY).read_bytes())
 

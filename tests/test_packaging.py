@@ -118,6 +118,15 @@ def test_it_segments_as_the_run_does_with_half_the_bytes(folder, site):
     assert {tensor.dtype for tensor in load_file(weights).values()} == {torch.float16}
 
 
+def test_a_packaged_model_is_packaged_again_with_its_record(site, tmp_path):
+    once = site / "medseg_some_balls/models/balls"
+    done = installed(site, "package", f"balls={once}", "-o", tmp_path, "--name", "medseg-twice", *PROBE)
+    assert done.returncode == 0, done.stderr
+    twice = tmp_path / "medseg-twice/src/medseg_twice/models/balls"
+    for file in ("training.json", "history.csv", "weights.safetensors"):
+        assert (once / file).read_bytes() == (twice / file).read_bytes()
+
+
 def test_licence_card_and_record_go_along_without_names_of_patients(folder, site):
     root = folder / "medseg-some-balls"
     assert "balls: CC0-1.0" in (root / "LICENSE").read_text()
