@@ -112,7 +112,9 @@ class Head(Component):
     """What stands on a backbone, ``f(num_features, out_channels, *, dims=3, **options)``.
 
     The module's ``forward(features (B,F,*S), image (B,C,*S), spacing_mm)`` returns an ``Output``;
-    ``spacing_mm`` is a tensor (len(S),), or (B, len(S)) where the samples differ.
+    ``spacing_mm`` is a tensor (len(S),), or (B, len(S)) where the samples differ. Where it has a method
+    ``start_from(weight (K,F), bias (K,))``, a training that goes on from a network without a head tells it
+    how that network scored the same features, so that it need not begin from nothing.
 
     Args:
         dims: the numbers of spatial axes it can be built for.

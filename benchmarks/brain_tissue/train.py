@@ -118,11 +118,11 @@ RECIPES = {
     "unetpp": small("unets:unetpp", "-o", "width=4", "--steps", "700"),
     # From random weights it found no grey matter in 1000 steps; those of the brain mask know heads already.
     "linknet": replace(small("linknet:linknet", "--steps", "2000"), start="linknet:brain-mask"),
-    # A step of the contour costs seconds, so the network that places it is there before.
+    # A step of the contour costs seconds, so the network that places it is there before, and goes slowly.
     "unet3d-tdac": Recipe(
         settings=(
             *(*SMALL, "--head", "contours:tdac", "--head-option", "n_iter=10"),
-            *("--patch", "48", "--steps", "120", "--epoch-steps", "20", "--learning-rate", "0.001"),
+            *("--patch", "48", "--steps", "240", "--epoch-steps", "20", "--learning-rate", "0.0005"),
         ),
         start="unet3d",
     ),

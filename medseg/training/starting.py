@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from medseg.catalogue import find_model, model_options
 from medseg.errors import OptionError
@@ -63,6 +64,8 @@ def find_start(name: str, *, registry: Registry) -> Start:
 def load_start(network: Segmenter, start: Start | None, plan: Plan, *, classes: int) -> list[str]:
     """Put a model's weights into a network; what scores other classes, or a head on top, starts anew.
 
+    A head that can (``medseg.plugin.Head``) starts from the scores of the network that it now stands on.
+
     Args:
         network: of the plan.
         start: the model; None only if the plan starts from random weights.
@@ -97,7 +100,37 @@ def load_start(network: Segmenter, start: Start | None, plan: Plan, *, classes: 
             if name in wanted and _unlike(tensor.shape, wanted[name].shape) == [(start.classes, classes)]
         ]
     load_weights(weighted, start.weights, reshaped=reshaped)
+    head: Any = network.head
+    if anew and classes == start.classes and hasattr(head, "start_from"):
+        scored = scores_of_features(network.backbone, dims=len(plan.patch))
+        if scored is not None:
+            head.start_from(*scored)
+            anew = []
     return [*anew, *reshaped]
+
+
+def scores_of_features(backbone: nn.Module, *, dims: int) -> tuple[Tensor, Tensor] | None:
+    """How a backbone scores its features: weight (K,F) and bias (K,).
+
+    They are read off its answers, so it does not matter what its last layer is called. None if it mixes
+    voxels, or is not a weighted sum.
+
+    Args:
+        backbone: with ``num_features`` and ``forward_head``.
+        dims: of its images.
+    """
+    count, training = cast(int, backbone.num_features), backbone.training
+    generator = torch.Generator().manual_seed(0)
+    seen = torch.cat([torch.zeros(1, count), torch.eye(count), torch.randn(8, count, generator=generator)])
+    everywhere = seen.reshape(*seen.shape, *[1] * dims).expand(-1, -1, *[3] * dims)
+    with torch.no_grad():
+        scores = backbone.eval().forward_head(everywhere)  # type: ignore[operator]  # promised by features=True
+    backbone.train(training)
+    middle = scores[(..., *[1] * dims)]
+    bias = middle[0]
+    weight = (middle[1 : count + 1] - bias).T
+    expected = (seen @ weight.T + bias).reshape(*middle.shape, *[1] * dims).expand_as(scores)
+    return (weight, bias) if torch.allclose(scores, expected, rtol=1e-4, atol=1e-5) else None
 
 
 def _unlike(ours: Sequence[int], theirs: Sequence[int]) -> list[tuple[int, int]] | None:

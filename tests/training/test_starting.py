@@ -7,8 +7,9 @@ import pytest
 import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file
+from torch import nn
 
-from medseg import OptionError, WeightsError, default_registry, save
+from medseg import OptionError, WeightsError, build, default_registry, save
 from medseg.cli import main
 from medseg.model_folder import read_model, write_model
 from medseg.plugin import Slices
@@ -16,7 +17,7 @@ from medseg.testing.phantoms import make_phantom
 from medseg.training.plan import read_plan
 from medseg.training.planning import network_of
 from medseg.training.reading import read_dataset
-from medseg.training.starting import find_start, load_start
+from medseg.training.starting import find_start, load_start, scores_of_features
 
 NETWORK = ("--architecture", "unets:unet3d", "-o", "width=2", "-o", "depth=1")
 
@@ -93,11 +94,49 @@ def test_the_same_classes_start_with_all_weights(folder):
     assert all(torch.equal(first[name], now[name]) for name in first)
 
 
-def test_a_head_on_a_network_that_had_none_starts_anew(folder):
-    network, anew = begin(folder, "first", "balls.json", head="contours:tdac")
+def test_a_head_on_a_network_that_had_none_starts_from_its_scores(folder):
+    """Contours that have not moved yet lie where the network alone draws its borders."""
+    network, anew = begin(folder, "first", "balls.json", head="contours:tdac", head_options={"n_iter": 0})
+    assert not anew
     first, now = weights(folder, "first"), network.state_dict()
     assert all(torch.equal(first[name], now[f"backbone.{name}"]) for name in first)
-    assert set(anew) == set(now) - {f"backbone.{name}" for name in first} != set()
+    image = torch.randn(1, 1, 16, 16, 16, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        labels = network.eval()(image).logits.argmax(1)
+        assert torch.equal(labels, network.backbone(image).argmax(1))
+    assert len(labels.unique()) > 1
+
+
+@pytest.mark.parametrize(
+    ("data", "head"), [("more.json", "contours:tdac"), ("balls.json", "contours:level-set-rnn")]
+)
+def test_a_head_of_other_classes_or_that_knows_no_scores_starts_anew(folder, data, head):
+    network, anew = begin(folder, "first", data, head=head)
+    names = [name for name in network.state_dict() if name.startswith("head.")]
+    assert set(names) <= set(anew)
+
+
+@pytest.mark.parametrize(
+    ("name", "dims"),
+    [(f"unets:{name}", 3) for name in ("unet", "unet3d", "attention-unet", "unetpp")]
+    + [("vnet:vnet", 3), ("unets:unet", 2)],
+)
+def test_how_features_are_scored_is_read_off_the_answers(name, dims):
+    backbone = build(name, in_channels=1, out_channels=3, dims=dims, options={"width": 2}).backbone
+    weight, bias = scores_of_features(backbone, dims=dims)
+    features = torch.randn(2, backbone.num_features, *[8] * dims)
+    expected = torch.einsum("kf,bf...->bk...", weight, features) + bias.reshape(-1, *[1] * dims)
+    assert torch.allclose(backbone.forward_head(features), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "last",
+    [nn.Conv3d(4, 2, 3, padding=1), nn.Sequential(nn.Conv3d(4, 2, 1), nn.ReLU()), nn.InstanceNorm3d(4)],
+)
+def test_scores_that_are_no_weighted_sum_of_a_voxels_features_are_none(last):
+    backbone = nn.Module()
+    backbone.num_features, backbone.forward_head = 4, last
+    assert scores_of_features(backbone, dims=3) is None
 
 
 def test_a_wider_network_is_refused(folder):

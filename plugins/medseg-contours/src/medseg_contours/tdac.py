@@ -103,6 +103,22 @@ class TDACHead(nn.Module):
         nn.init.zeros_(self.maps.weight[self.fronts :])
         nn.init.zeros_(self.maps.bias[self.fronts :])
 
+    def start_from(self, weight: Tensor, bias: Tensor) -> None:
+        """Place first contours where a network without this head draws its borders.
+
+        A class's distance is its score over the background's, in voxels.
+
+        Args:
+            weight: (K,F), of that network's scores.
+            bias: (K,).
+        """
+        if not self.single:
+            weight, bias = weight[1:] - weight[:1], bias[1:] - bias[:1]
+        assert self.maps.bias is not None  # as above
+        with torch.no_grad():
+            self.maps.weight[: self.fronts] = weight.reshape_as(self.maps.weight[: self.fronts])
+            self.maps.bias[: self.fronts] = bias
+
     def forward(self, features: Tensor, image: Tensor, spacing_mm: Tensor) -> Output:
         """Place a contour for each class and move it.
 
