@@ -1,5 +1,6 @@
 """Other tools' models become model folders: found an importer, read, written, or kept in the cache."""
 
+import glob
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
@@ -85,14 +86,18 @@ def keep_imported(source: Path, importer: Registered, *, registry: Registry | No
     """The model folder in the cache for another tool's model, made at its first use.
 
     Args:
-        source: as for ``import_model``; a change of any of its files makes another folder.
+        source: as for ``import_model``; a change of any of its files makes another folder. Of a single file
+            those of its name with other endings belong to it, such as the contract beside a network.
         importer: from ``find_importer``.
         registry: whose importers there are.
     """
     registry = registry or default_registry()
     versions = sorted(registry.versions().items())
     state = hashlib.sha256(repr((importer.full_name, versions)).encode())
-    for file in [source] if source.is_file() else sorted(p for p in source.rglob("*") if p.is_file()):
+    single = source.is_file()
+    for file in sorted(source.parent.glob(glob.escape(source.stem) + ".*") if single else source.rglob("*")):
+        if not file.is_file():
+            continue
         about = file.stat()
         state.update(repr((str(file.resolve()), about.st_size, about.st_mtime_ns)).encode())
     folder = cache_folder("imported") / state.hexdigest()[:32]

@@ -5,6 +5,7 @@ volume is in ``medseg.contract``.
 """
 
 import colorsys
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -123,6 +124,9 @@ class Input:
             ``medseg.nnunet_grid`` says: the field of view is divided into a whole number of voxels, values
             stay in their range, and thick slices are not mixed.
         mirror: axes along which windows may be flipped for ``--mirror``; None for all of them.
+
+    Raises:
+        ValueError: a length that is not above 0, or an axis that windows do not have.
     """
 
     channels: tuple[Channel, ...]
@@ -136,6 +140,16 @@ class Input:
     crop: Literal["none", "nonzero"] = "none"
     resampling: Literal["centred", "nnunet"] = "centred"
     mirror: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        for name, lengths in (("spacing_mm", self.spacing_mm), ("field_mm", self.field_mm)):
+            if lengths is not None and not all(math.isfinite(mm) and mm > 0 for mm in lengths):
+                raise ValueError(f"{name} is {tuple(lengths)}; wanted three finite numbers of mm above 0")
+        given, axes = tuple(self.mirror or ()), range(2 if isinstance(self.patch, Slices) else 3)
+        if len(set(given)) < len(given) or not set(given) <= set(axes):
+            raise ValueError(
+                f"mirror is {given}; wanted axes of a window, each once: {', '.join(map(str, axes))}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ from medseg.plugin import (
     Loss,
     Metric,
     Model,
+    Slices,
     Step,
     Weights,
     WholeGrid,
@@ -182,3 +183,20 @@ def test_labels_without_the_background_first_or_with_a_value_twice_are_refused(v
 def test_labels_need_not_be_close_together():
     labels = tuple(Label(value=value, name=f"label {value}", colour="#000000") for value in (0, 70000, 4))
     assert model(labels=labels).labels == labels
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"spacing_mm": (0, 1, 1)}, r"spacing_mm is \(0, 1, 1\); wanted three finite numbers of mm above 0"),
+        ({"field_mm": (1, 1, float("inf"))}, "field_mm is"),
+        ({"mirror": (-1,)}, r"mirror is \(-1,\); wanted axes of a window, each once: 0, 1, 2"),
+        ({"mirror": (3,)}, "mirror is"),
+        ({"mirror": (1, 1)}, "mirror is"),
+        ({"mirror": (2,), "patch": Slices(axis=0, size=(8, 8))}, "each once: 0, 1$"),
+    ],
+)
+def test_an_input_that_no_volume_can_meet_is_refused(changed, message):
+    fixed = {"channels": (CHANNEL,), "spacing_mm": None, "orientation": "RAS", "patch": INPUT.patch}
+    with pytest.raises(ValueError, match=message):
+        Input(**(fixed | changed))

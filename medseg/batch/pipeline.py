@@ -21,7 +21,7 @@ from medseg.atomic import explain, publish
 from medseg.batch.cases import Case
 from medseg.batch.job import Job
 from medseg.batch.journal import sha256_of_files
-from medseg.errors import ContractError, ResourceError, VolumeError
+from medseg.errors import ContractError, MedsegError, ResourceError, VolumeError
 from medseg.progress import Progress
 
 Stage = Literal["read", "work", "write"]
@@ -177,7 +177,7 @@ class Pipeline:
 
 def describe_error(error: BaseException) -> dict[str, str]:
     """An error's name, sentence and traceback, as JSON."""
-    known = isinstance(error, VolumeError | ContractError | ResourceError)
+    known = isinstance(error, MedsegError)
     return {
         "error": type(error).__name__,
         "reason": str(error) if known else f"{type(error).__name__}: {error}",

@@ -168,9 +168,11 @@ def _call(saved: str, hint: str, make: Callable[[], Any]) -> Call:
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
     }
     core, kept = _core(), Path(saved)
+    ready = None
     if saved and kept.is_file():
-        ready = core.import_model(kept.read_bytes(), "CPU", settings)
-    else:
+        with contextlib.suppress(RuntimeError):  # the file is damaged: it is made again
+            ready = core.import_model(kept.read_bytes(), "CPU", settings)
+    if ready is None:
         ready = core.compile_model(make(), "CPU", settings)
         if saved:
 

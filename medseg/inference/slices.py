@@ -32,7 +32,7 @@ def slide_slices(
         slices: axis, neighbours, and the windows within a slice.
         device: of the network; the image's, if None.
         on_window: called with (done, total) after each slice.
-        cancel: checked before each slice.
+        cancel: checked before each window.
 
     Yields:
         Slabs (K, I, J, K) float32 with one row on the slices' axis, on the network's device.
@@ -46,7 +46,7 @@ def slide_slices(
         if cancel:
             cancel.check()
         plane = with_neighbours(image, n, axis=slices.axis, neighbours=slices.neighbours)
-        scores = slide(network, plane.to(device) if device else plane, windows)
+        scores = slide(network, plane.to(device) if device else plane, windows, cancel=cancel)
         if on_window:
             on_window(n + 1, count)
         yield Slab(logits=scores.unsqueeze(along), axis=slices.axis, start=n)

@@ -65,3 +65,17 @@ def test_progress_counts_slices_and_a_cancelled_token_stops():
     with pytest.raises(Cancelled):
         slide_slices(lambda x: x, IMAGE, Slices(axis=0, size=(6, 7)), on_window=count, cancel=token)
     assert counts == [(1, 5), (2, 5)]
+
+
+def test_cancelling_stops_before_the_next_window_of_a_slice():
+    token, seen = CancelToken(), []
+
+    def network(x):
+        seen.append(x)
+        token.cancel()
+        return x
+
+    slices = Slices(axis=0, size=(2, 2))
+    with pytest.raises(Cancelled):
+        slide_slices(network, IMAGE, slices, cancel=token)
+    assert len(seen) == 1

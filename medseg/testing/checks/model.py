@@ -1,7 +1,6 @@
 """Promises of a pretrained model: the contract is complete and true, and the weights fit."""
 
 import json
-import math
 import re
 from typing import cast
 
@@ -78,20 +77,13 @@ def check_labels_are_counted_from_zero(subject: Subject) -> None:
 
 
 def check_input_is_possible(subject: Subject) -> None:
-    """Orientation, spacing, patch and channels can be met by a volume."""
+    """Orientation, patch and channels can be met by a volume."""
     wanted = _model(subject).input
     try:
         if wanted.orientation != "stored":
             parse_orientation(wanted.orientation)
     except (MedsegError, ValueError) as error:
         raise BrokenPromiseError(f"{error}. Correct the contract's orientation") from error
-    spacing = wanted.spacing_mm
-    expect(
-        spacing is None or all(math.isfinite(mm) and mm > 0 for mm in spacing),
-        got=f"spacing_mm={spacing}",
-        wanted="three positive numbers of mm, or None",
-        remedy="Take it from the training data",
-    )
     patch = wanted.patch
     size = patch.shape if isinstance(patch, WholeGrid) else patch.size
     overlap = 0.0 if isinstance(patch, WholeGrid) else patch.overlap

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import medseg
-from medseg.errors import ContractError, OptionError, WeightsError
+from medseg.errors import ContractError, MedsegError, OptionError, ResourceError, WeightsError
 from medseg.importing import import_model
 from medseg.predict import load_model
 from medseg.registry import default_registry
@@ -167,3 +167,30 @@ def test_orientation_has_no_default(tmp_path):
 def test_an_option_that_the_importer_has_not_is_refused(tmp_path):
     with pytest.raises(OptionError, match="has no option 'orientation'"):
         import_model([written(tmp_path, ".onnx")], "bright", options={"orientation": "RAS"})
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".ts"])
+def test_a_file_is_not_traced_into_another_engine(tmp_path, suffix):
+    """A trace of what leaves torch holds one window's answer, for all windows."""
+    image = Volume(np.random.default_rng(0).random((16, 16, 16), np.float32), np.eye(4))
+    path = str(written(tmp_path, suffix))
+    for backend in ("openvino", "onnxruntime"):
+        with pytest.raises(ResourceError, match="a network that is a file runs in its own engine alone"):
+            medseg.segment(image, path, device="cpu", execution=medseg.Execution(backend=backend))
+    found = medseg.segment(image, path, device="cpu", execution=medseg.Execution(backend="auto"))
+    np.testing.assert_array_equal(found.labels.array, image.array > 0.5)
+    assert "openvino left out (ResourceError: a network that is a file" in found.provenance["backend_trials"]
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".ts"])
+def test_a_contract_that_changed_beside_its_network_is_read_again(tmp_path, suffix):
+    image = Volume(np.arange(512, dtype=np.float32).reshape(8, 8, 8), np.eye(4))
+    path = written(tmp_path, suffix)
+    assert medseg.segment(image, str(path), device="cpu").classes[1].name == "bright"
+    labels = [CONTRACT["labels"][0], {**CONTRACT["labels"][1], "name": "liver"}]
+    path.with_suffix(".json").write_text(json.dumps({**CONTRACT, "labels": labels}))
+    default_registry.cache_clear()
+    assert medseg.segment(image, str(path), device="cpu").classes[1].name == "liver"
+    path.with_suffix(".json").unlink()
+    with pytest.raises(MedsegError, match=r"bright\.json"):
+        medseg.segment(image, str(path), device="cpu")

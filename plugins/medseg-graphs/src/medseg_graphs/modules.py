@@ -34,6 +34,9 @@ class Graph(nn.Module):
         if x.is_meta:
             # A copy of this module shares what was opened, whose weights would be lost there.
             raise NotImplementedError("a network that is a file computes with values, not with sizes alone")
+        if torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]  # torch's
+            # A trace holds what comes from outside torch as a constant, and gives it to every other window.
+            raise ResourceError("a network that is a file runs in its own engine alone: --backend eager")
         if self._call is None:
             content = self.get_buffer("file").cpu().numpy().tobytes()
             if not content:
