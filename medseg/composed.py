@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,6 +47,13 @@ class ComposedModel(LoadedModel):
                 raise ContractError(
                     f"model {self.name}: part {loaded.name} maps labels {wrong} that it or the whole has not"
                 )
+
+    def describe(self) -> dict[str, Any]:
+        """As of any model, and which labels of which parts it is made of."""
+        described = super().describe()
+        uses = zip(self.description.parts, self._parts, strict=True)
+        parts = [{"labels": [list(p) for p in use.labels], **part.describe_settings()} for use, part in uses]
+        return {**described, "settings": {**described["settings"], "parts": parts}}
 
     def compare_backends(
         self, image: Source | Sequence[Source] | None = None, *, patient: bool = False

@@ -46,6 +46,10 @@ class Maps:
     attention: dict[int, Volume] | None
 
 
+# Of a contract, what decides which labels come out, beside the weights and the labels themselves.
+SETTINGS = ("architecture", "head", "head_options", "options", "input", "post", "regions")
+
+
 class LoadedModel:
     """A model with its weights on a device; made by ``load_model``."""
 
@@ -132,13 +136,20 @@ class LoadedModel:
         return {
             "model": self.name,
             "weights_sha256": self.description.weights.sha256,
-            "locator": {"model": locator.name, "weights_sha256": locator.description.weights.sha256}
-            if locator
-            else None,
+            "locator": locator.describe_settings() if locator else None,
             **describe_environment(self._registry, self._device),
-            "settings": {key: described[key] for key in ("architecture", "head", "options", "input", "post")},
+            "settings": {key: described[key] for key in SETTINGS},
             "labels": {str(c["value"]): c for c in described["labels"]},
             "execution": asdict(self._execution),
+        }
+
+    def describe_settings(self) -> dict[str, Any]:
+        """What a whole says of a model that it is made of: its name, weights, and all that decides labels."""
+        described = to_json(self.description)
+        return {
+            "model": self.name,
+            "weights_sha256": self.description.weights.sha256,
+            "settings": {key: described[key] for key in SETTINGS},
         }
 
     def compare_backends(

@@ -1,5 +1,6 @@
 """Other tools' models become folders: by name, by their path, several as one; and what is refused."""
 
+import json
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -140,6 +141,20 @@ def test_labels_of_several_are_of_no_modality_and_in_no_unit(tmp_path, home, reg
     loaded = load_model(str(home / "models" / "all"), registry=registry)
     labels = loaded.segment(replace(image(), modality="MR", unit="arbitrary", notes=("of the image",))).labels
     assert (labels.kind, labels.modality, labels.unit, labels.notes) == ("labels", "", "", ())
+
+
+def test_what_decides_the_labels_of_a_part_is_a_setting_of_the_whole(tmp_path, home, registry):
+    """A cohort goes on only with the same settings."""
+    sources = [thresholds(tmp_path, "t1", low=10), thresholds(tmp_path, "t2", high=50)]
+    import_model(sources, "all", registry=registry)
+    folder = home / "models" / "all"
+    before = load_model(str(folder), registry=registry).describe()["settings"]
+    contract = json.loads((folder / "part-2/contract.json").read_text())
+    contract["model"]["input"]["channels"][0]["unit"] = "HU"
+    (folder / "part-2/contract.json").write_text(json.dumps(contract))
+    after = load_model(str(folder), registry=registry).describe()["settings"]
+    assert before["parts"][0] == after["parts"][0]
+    assert before["parts"][1] != after["parts"][1]
 
 
 def test_a_model_of_several_is_refused_as_a_locator(tmp_path, home, registry):

@@ -447,7 +447,9 @@ def test_provenance_is_json_and_names_what_made_the_result(offer):
     finder = registry.find("model", "finder").component.weights
     assert record["model"] == "mine:model"
     assert record["weights_sha256"] == weights.sha256
-    assert record["locator"] == {"model": "mine:finder", "weights_sha256": finder.sha256}
+    described = record["locator"]
+    assert (described["model"], described["weights_sha256"]) == ("mine:finder", finder.sha256)
+    assert described["settings"]["input"]["patch"]["kind"] == "WholeGrid"
     assert record["medseg"] == medseg.__version__
     assert record["settings"]["input"]["patch"] == {
         "kind": "Windows",

@@ -8,7 +8,8 @@
     {"refused": "sub-02", "reason": "..."}     or "failed"
     {"ended": "finished"}
 
-A case that was claimed and not done is done again, and its files are replaced. A case that is done is
+A case that was claimed and neither done nor set aside is done again, and its files are replaced; of one
+that is set aside there are none, so that what lies there afterwards is the user's. A case that is done is
 trusted as long as its input, its options and its files still have these hashes. Only one process writes
 here: it holds the system's lock on the file, together with its workers, until the last of them has ended.
 """
@@ -49,6 +50,7 @@ class _State:
     settings: Mapping[str, Any] | None = None
     done: dict[str, Done] = field(default_factory=dict)
     claimed: set[str] = field(default_factory=set)
+    replaced: set[str] = field(default_factory=set)  # done in a run before, whose results are made again
     suspects: set[str] = field(default_factory=set)
     holder: Mapping[str, Any] = field(default_factory=dict)
     fresh: bool = False  # a run that makes all again has begun and not finished
@@ -57,7 +59,8 @@ class _State:
     def add(self, entry: Mapping[str, Any], offset: int) -> None:
         if "run" in entry:
             if entry["fresh"]:
-                self.done, self.claimed, self.suspects = {}, self.claimed | set(self.done), set()
+                self.replaced |= set(self.done)
+                self.done, self.suspects = {}, set()
             self.settings, self.holder = entry["run"], entry
             self.fresh = self.fresh or entry["fresh"]
         elif "claimed" in entry:
@@ -68,7 +71,11 @@ class _State:
                 input=entry["input"], options=entry["options"], files=entry["files"], offset=offset
             )
             self.claimed.discard(entry["done"])
+            self.replaced.discard(entry["done"])
+        elif "refused" in entry:
+            self.claimed.discard(entry["refused"])
         elif "failed" in entry:
+            self.claimed.discard(entry["failed"])
             self.suspects.add(entry["failed"])
         elif entry.get("ended") == "finished":
             self.fresh = False
@@ -119,6 +126,10 @@ class Journal:
 
     def owns(self, name: str) -> bool:
         """Whether files of this case that are there were written, or begun, by a run of this journal."""
+        return name in self._state.claimed | self._state.replaced
+
+    def begun(self, name: str) -> bool:
+        """Whether a run began to write files of this case, and neither ended nor set it aside."""
         return name in self._state.claimed
 
     def failed_before(self, name: str) -> bool:
@@ -152,7 +163,7 @@ class Journal:
         )
 
     def set_aside(self, name: str, status: str, reason: str) -> None:
-        """Say that a case is not done, and why; the reason is a sentence of medseg's own."""
+        """Say that a case is not done, has no files, and why; the reason is a sentence of medseg's own."""
         self._append({status: name, "reason": reason})
 
     def end(self, how: str) -> None:

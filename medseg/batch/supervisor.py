@@ -299,7 +299,7 @@ class Supervisor:
         # An error that is not medseg's own may quote a header: the journal says where it was raised.
         own = not message["traceback"]
         reason = message["reason"] if own else f"{message['error']} in {message['where']}"
-        self._journal.set_aside(case.name, status, reason)
+        self._set_aside(case, status, reason)
         outcome = Outcome(case=case, status=status, reason=message["reason"], traceback=message["traceback"])
         yield self._close(number, outcome)
 
@@ -314,7 +314,6 @@ class Supervisor:
                     f"last: {how}. Is there enough memory to load the model? medseg doctor says more"
                 )
         for number, running in member.running.items():
-            name = self.cases[number].name
             if member.guilty is not None and number != member.guilty:
                 self._waiting.appendleft(number)  # its neighbour took too long; it did not
                 continue
@@ -324,7 +323,7 @@ class Supervisor:
                 else f"the worker process died ({how}) while it was at: {running.stage}"
             )
             if not self._retry(number, reason):
-                self._journal.set_aside(name, "failed", reason)
+                self._set_aside(self.cases[number], "failed", reason)
                 yield self._close(
                     number, Outcome(case=self.cases[number], status="failed", reason=f"{reason}. Twice")
                 )
@@ -371,9 +370,16 @@ class Supervisor:
     def _take_away_halves(self) -> None:
         """A worker that was killed while it moved files to their places left some without the last."""
         for case in self.cases:
-            if case.files and self._journal.owns(case.name) and not case.target.exists():
-                for path in case.files:
-                    path.unlink(missing_ok=True)
+            self._take_away_half(case)
+
+    def _take_away_half(self, case: Case) -> None:
+        if case.files and self._journal.begun(case.name) and not case.target.exists():
+            for path in case.files:
+                path.unlink(missing_ok=True)
+
+    def _set_aside(self, case: Case, status: Status, reason: str) -> None:
+        self._take_away_half(case)
+        self._journal.set_aside(case.name, status, reason)
 
     def _join(self) -> None:
         deadline = time.monotonic() + _END_S

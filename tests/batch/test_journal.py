@@ -35,6 +35,30 @@ def test_what_is_done_is_remembered_and_what_was_only_claimed_is_owned(tmp_path)
     assert read_measured(tmp_path) == {"a": {"seconds": {"read": 0.5}}}
 
 
+@pytest.mark.parametrize("status", ["refused", "failed"])
+def test_a_case_that_is_set_aside_is_no_longer_owned(tmp_path, status):
+    """What lies there afterwards is the user's."""
+    with open_journal(tmp_path) as journal:
+        journal.begin(SETTINGS)
+        journal.claim("a")
+        assert (journal.owns("a"), journal.begun("a")) == (True, True)
+        journal.set_aside("a", status, "why")
+    with open_journal(tmp_path) as journal:
+        journal.begin(SETTINGS)
+        assert (journal.owns("a"), journal.begun("a")) == (False, False)
+
+
+def test_a_result_that_is_to_be_made_again_is_replaced_and_not_taken_for_half_of_one(tmp_path):
+    with open_journal(tmp_path) as journal:
+        journal.begin(SETTINGS)
+        finish_one(journal)
+        journal.begin(SETTINGS, overwrite=True)
+        assert (journal.owns("a"), journal.begun("a")) == (True, False)
+        journal.claim("a")
+        journal.set_aside("a", "refused", "why")
+        assert journal.owns("a")
+
+
 def test_other_settings_are_refused_by_name_and_with_the_remedy(tmp_path):
     with open_journal(tmp_path) as journal:
         journal.begin(SETTINGS)

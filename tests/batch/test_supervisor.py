@@ -130,6 +130,21 @@ def test_a_file_that_nobody_of_us_wrote_is_not_replaced(cohort, run):
     assert cases[0].files[0].read_text() == "settings of the scanner"
 
 
+@pytest.mark.parametrize("word", ["refuse", "fault"])
+def test_what_lies_in_the_place_of_a_case_that_was_set_aside_is_the_user_s(cohort, run, word):
+    cases = cohort(word, "")
+    run(cases, workers=1)
+    notes, result = cases[0].files
+    notes.write_text("notes by hand")  # one file alone, as half a result has
+    outcomes, _ = run(cases, workers=1)
+    assert outcomes["c00"].reason == f"{notes} exists; use --overwrite to replace it"
+    result.write_text("drawn by hand")
+    cases[0].sources[0].write_text("cured")
+    outcomes, _ = run(cases, workers=1)
+    assert outcomes["c00"].status == "refused"
+    assert (notes.read_text(), result.read_text()) == ("notes by hand", "drawn by hand")
+
+
 def test_a_case_whose_files_names_are_too_long_is_refused_and_the_others_are_done(cohort, run):
     cases = cohort("", "", "")
     long = cases[1].target.with_name("x" * 300)
