@@ -14,6 +14,9 @@ from medseg.plugin import Slices, WholeGrid, Windows
 from medseg.volume import smallest_integer_type
 
 _UPSAMPLING = 150_000_000  # bytes: pieces of labels.py and the points of upsampling.py
+_PIECE = 16_000_000  # bytes of scores in a piece of labels.py, unless one row of it is larger
+_COPIES = 5  # of such a row: the one before, both as one, and what interpolating them takes
+_FINISHING = 12  # bytes a voxel: pieces that touch are numbered, with a mask and what is kept
 _BANDS = 100_000_000  # bytes: what is in memory of arrays that are on the disk
 _KEPT = 0.75  # of what is freed between windows, as seen on networks of 2 to 118 classes
 _SPARE = 50_000_000  # bytes: what allocators keep, and small things
@@ -34,6 +37,7 @@ class Task:
         maps: probabilities are kept too.
         on_gpu: what a room has on the device is not in the memory of the CPU.
         keeps: freed blocks stay with the process; see ``medseg.allocator``.
+        finished: steps after the network look at the labels as a whole.
     """
 
     patch: Windows | Slices | WholeGrid
@@ -46,6 +50,7 @@ class Task:
     maps: bool = False
     on_gpu: bool = False
     keeps: bool = False
+    finished: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +65,7 @@ class MemoryPlan:
         stitching: the rows that are not finished, of all classes.
         labels: the result.
         restoring: one window's answer, and what interpolation to the labels' grid takes besides.
+        finishing: the labels, and what steps after the network take besides.
         kept: freed blocks that stay and that nothing later fits into.
         room: how much is done at once, and what is held on the disk.
         vram: predicted of the GPU's memory, besides the weights; 0 on the CPU.
@@ -72,6 +78,7 @@ class MemoryPlan:
     stitching: int
     labels: int
     restoring: int
+    finishing: int = 0
     kept: int = 0
     room: Room = field(default_factory=Room)
     vram: int = 0
@@ -80,7 +87,7 @@ class MemoryPlan:
     def peak(self) -> int:
         """The most that is held at once."""
         running = self.image + self.stitching + self.labels + max(self.window, self.restoring)
-        return self.before + max(self.preparing, running) + self.kept + _SPARE
+        return self.before + max(self.preparing, running, self.finishing) + self.kept + _SPARE
 
     def as_json(self) -> dict[str, object]:
         """For the provenance."""
@@ -90,7 +97,7 @@ class MemoryPlan:
 def plan_memory(task: Task, room: Room) -> MemoryPlan:
     """Predict the memory of one run on the CPU in some room."""
     voxels, wanted = int(np.prod(task.shape)), int(np.prod(task.home))
-    window, rest = _window(task.patch, task.shape)
+    window, row, rows = _window(task.patch, task.shape)
     answer = 4 * task.classes * int(np.prod(window))
     mapped = room.arrays == "disk"
     image = 4 * task.channels * voxels
@@ -98,19 +105,24 @@ def plan_memory(task: Task, room: Room) -> MemoryPlan:
         image = min(image, _BANDS)
     label_bytes = wanted * np.dtype(smallest_integer_type(task.classes)).itemsize
     # Of sums on the disk, what one window touches is in memory until it is let go; the counts always are.
-    sums = 4 * task.classes * rest
-    held = 4 * rest + (min(answer, sums) if room.stitch == "disk" else sums)
+    sums = 4 * task.classes * row * rows
+    held = 4 * row * rows + (min(answer, sums) if room.stitch == "disk" else sums)
+    if isinstance(task.patch, Slices):
+        held = 2 * sums  # a slice is added up, and then handed on as a whole
     if task.on_gpu and room.stitch == "device":
         held = 0
     restoring = answer + _UPSAMPLING * (1 + task.maps)
+    restoring += _COPIES * max(0, 4 * task.classes * row - _PIECE)
+    label_memory = min(label_bytes, _BANDS) if mapped else label_bytes
     return MemoryPlan(
         before=task.before,
         image=image,
         preparing=_BANDS if mapped else 4 * (task.channels - 1) * voxels + _resampling(task.home, task.shape),
         window=task.window_bytes,
         stitching=held,
-        labels=min(label_bytes, _BANDS) if mapped else label_bytes,
+        labels=label_memory,
         restoring=restoring,
+        finishing=label_memory + _FINISHING * wanted if task.finished else 0,
         kept=int(_KEPT * min(task.window_bytes, restoring)) if task.keeps else 0,
         room=room,
     )
@@ -156,7 +168,8 @@ def fit_vram(task: Task, limit: int, *, batches: bool, refuse: bool) -> tuple[Ro
         ResourceError: one window does not fit what was set.
     """
     image = 4 * task.channels * int(np.prod(task.shape))
-    sums = 4 * (task.classes + 1) * _window(task.patch, task.shape)[1]
+    _, row, rows = _window(task.patch, task.shape)
+    sums = 4 * (task.classes + 1) * row * rows
     windowed = batches and isinstance(task.patch, Windows)
     wanted = [Room(batch=n) for n in ((8, 4, 2, 1) if windowed else (1,))]
     wanted += [Room(stitch="host"), Room(stitch="host", image="host")]
@@ -209,13 +222,13 @@ def _resampling(source: Sequence[int], target: Sequence[int]) -> int:
     return max(2 * end, *(a + b for a, b in itertools.pairwise(sizes)), 0)
 
 
-def _window(patch: Windows | Slices | WholeGrid, shape: Sequence[int]) -> tuple[tuple[int, ...], int]:
-    """Shape of what the network sees at once, and voxels of the rows that are not finished."""
+def _window(patch: Windows | Slices | WholeGrid, shape: Sequence[int]) -> tuple[tuple[int, ...], int, int]:
+    """Shape of what the network sees at once, voxels of a row, and how many rows are not finished."""
     if isinstance(patch, WholeGrid):
-        return patch.shape, 0
+        return patch.shape, int(np.prod(shape)) // min(shape), 0
     if isinstance(patch, Slices):
         across = [n for axis, n in enumerate(shape) if axis != patch.axis]
-        return patch.size, int(np.prod(np.maximum(across, patch.size)))
+        return patch.size, int(np.prod(np.maximum(across, patch.size))), 1
     padded = np.maximum(shape, patch.size)
     axis = slab_axis(padded.tolist(), patch.size)
-    return patch.size, int(np.prod(padded)) // int(padded[axis]) * patch.size[axis]
+    return patch.size, int(np.prod(padded)) // int(padded[axis]), patch.size[axis]

@@ -77,6 +77,7 @@ class Planner:
             maps=maps,
             on_gpu=not on_cpu,
             keeps=on_cpu and self._execution.max_ram is None,
+            finished=bool(description.post),
         )
         if on_cpu:
             return fit_memory(task, self._execution.max_ram)

@@ -91,9 +91,26 @@ def test_a_limit_sends_to_the_disk_what_it_must_and_no_more():
     tighter = fit_memory(wanted, 4 * GB)
     assert tighter.room == Room(stitch="disk")
     assert tighter.peak <= 4 * GB
-    tightest = fit_memory(wanted, 2400 * 10**6)
+    tightest = fit_memory(wanted, 2700 * 10**6)
     assert tightest.room == Room(stitch="disk", arrays="disk")
-    assert tightest.peak <= 2400 * 10**6
+    assert tightest.peak <= 2700 * 10**6
+
+
+def test_of_a_two_dimensional_network_whole_slices_of_all_classes_are_held_several_times():
+    """Measured at 512 x 512 x 3 with 100 classes: 0.76 GB beside what was there before, 0.66 GB at a limit."""
+    wanted = task(Slices(axis=2, size=(64, 64)), classes=100, shape=(512, 512, 3))
+    assert 0.66 * GB < fit_memory(wanted, None).peak < 0.95 * GB
+    with pytest.raises(ResourceError, match="with all that can be on the disk"):
+        fit_memory(wanted, GB // 2)
+
+
+def test_what_steps_after_the_network_take_is_counted():
+    """Measured of fill-holes on 320^3 voxels: 0.36 GB beside the labels and what was there before."""
+    wanted = task(shape=(320, 320, 320), channels=0, finished=True)
+    more = fit_memory(wanted, None).finishing - fit_memory(wanted, None).labels
+    assert 0.36 * GB < more < 0.45 * GB
+    with pytest.raises(ResourceError):
+        fit_memory(wanted, GB // 3)
 
 
 def test_on_a_gpu_windows_come_in_batches_then_sums_and_image_leave_its_memory():
