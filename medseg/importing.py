@@ -49,7 +49,11 @@ def import_model(
             f"the name {name!r} is not allowed: use lower-case letters and digits, joined by single hyphens "
             "or dots, beginning with a letter"
         )
+    if labels and len(sources) == 1:
+        raise OptionError("a list of labels orders those of several models; one model has its own order")
     folder = folder or models_folder() / name
+    if folder.is_file():
+        raise OptionError(f"{folder} is a file; wanted a folder to write the model into")
     if folder.exists() and any(folder.iterdir()):
         raise OptionError(f"{folder} exists and is not empty; choose another name, or remove it")
     several = len(sources) > 1

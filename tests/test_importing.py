@@ -135,6 +135,14 @@ def test_several_become_one_whose_labels_go_by_name(tmp_path, home, registry):
     assert found.provenance["weights_sha256"] == model.weights.sha256
 
 
+def test_labels_of_one_and_a_folder_that_is_a_file_are_refused(tmp_path, home, registry):
+    source = thresholds(tmp_path, bright=40)
+    with pytest.raises(OptionError, match="a list of labels orders those of several models"):
+        import_model([source], "bright", labels=["liver"], registry=registry)
+    with pytest.raises(OptionError, match="is a file; wanted a folder to write the model into"):
+        import_model([source], "bright", folder=source, registry=registry)
+
+
 def test_labels_of_several_are_of_no_modality_and_in_no_unit(tmp_path, home, registry):
     sources = [thresholds(tmp_path, "t1", low=10), thresholds(tmp_path, "t2", high=50)]
     import_model(sources, "all", registry=registry)

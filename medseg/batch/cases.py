@@ -17,6 +17,8 @@ from medseg.plugin import Content
 from medseg.registry import Registry, default_registry
 
 DEFAULT_SUFFIX = ".nii.gz"
+JOURNAL = "medseg-journal.jsonl"
+"""In a folder of results, what was done."""
 
 Split = Literal["found", "all", "none"]
 """Folders found in a folder that was named; also what was named itself; nothing, for the user chose one."""
@@ -273,10 +275,6 @@ def _place(
                 "segment them into separate folders"
             )
         targets = [out / (entry.name + DEFAULT_SUFFIX) for entry in entries]
-    taken = {source.resolve() for entry in entries for source in entry.sources}
-    for target in targets:
-        if target.resolve() in taken:
-            raise OptionError(f"{target} is an input; choose another place for the result")
     cases = [
         Case(
             name=entry.name,
@@ -287,6 +285,10 @@ def _place(
         )
         for entry, target in zip(entries, targets, strict=True)
     ]
+    taken = {source.resolve() for case in cases for source in case.sources}
+    for path in (path for case in cases for path in case.files):
+        if path.resolve() in taken:
+            raise OptionError(f"{path} is an input; choose another place for the result")
     twice = _alike([path.name for case in cases for path in case.files])
     if twice:
         raise OptionError(f"several cases would write {', '.join(twice[:3])}; call one of them otherwise")
@@ -314,8 +316,17 @@ def _is_folder(path: Path) -> bool:
         return False
 
 
-def _expand(path: Path, registry: Registry) -> list[Path]:
-    """A file, or a folder that is one volume, as it is; else all that is readable in and below it."""
+def _expand(path: Path, registry: Registry, *, seen: Sequence[Path] = ()) -> list[Path]:
+    """A file, or a folder that is one volume, as it is; else all that is readable in and below it.
+
+    What medseg wrote into a folder of its own is left out, and so is a link to a folder that is looked
+    into in any case; a link that leads nowhere is a case, which is refused when it is read.
+
+    Args:
+        path: file or folder.
+        registry: whose formats say what is readable.
+        seen: the folders, as the disk knows them, that are being looked into.
+    """
     if not path.is_dir():
         return [path]
     try:
@@ -327,11 +338,31 @@ def _expand(path: Path, registry: Registry) -> list[Path]:
             f"cannot look into {path}: {error.strerror}; check the permissions of the folder"
         ) from error
     suffixes = known_suffixes(registry)
-    readable = [entry for entry in inside if entry.is_file() and suffix_of(entry.name, suffixes)]
+    readable = [
+        entry
+        for entry in inside
+        if (entry.is_file() or _leads_nowhere(entry)) and suffix_of(entry.name, suffixes)
+    ]
     names = {entry.name.lower() for entry in readable}
     files = [entry for entry in readable if not names & _headers(entry.name.lower())]
-    folders = [entry for entry in inside if entry.is_dir() and not entry.is_symlink()]
-    return files + [case for folder in folders for case in _expand(folder, registry)]
+    seen = [*seen, path.resolve()]
+    folders = [
+        entry
+        for entry in inside
+        if entry.is_dir()
+        and not (entry / JOURNAL).exists()
+        and not (entry.is_symlink() and _is_among(entry.resolve(), seen))
+    ]
+    return files + [case for folder in folders for case in _expand(folder, registry, seen=seen)]
+
+
+def _leads_nowhere(path: Path) -> bool:
+    return path.is_symlink() and not path.exists()
+
+
+def _is_among(folder: Path, seen: Sequence[Path]) -> bool:
+    """Whether a folder is, is in, or holds one of those that are being looked into."""
+    return any(folder.is_relative_to(other) or other.is_relative_to(folder) for other in seen)
 
 
 def _headers(name: str) -> set[str]:

@@ -26,11 +26,12 @@ from pathlib import Path
 from typing import Any
 
 from medseg.atomic import explain
+from medseg.batch.cases import JOURNAL
 from medseg.batch.job import Report
 from medseg.batch.lock import open_locked
 from medseg.errors import OptionError, ResourceError
 
-NAME = "medseg-journal.jsonl"
+NAME = JOURNAL
 
 
 @dataclass(frozen=True, kw_only=True)

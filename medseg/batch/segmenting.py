@@ -12,7 +12,7 @@ from medseg.batch.cases import Case
 from medseg.batch.job import Report
 from medseg.catalogue import find_parts
 from medseg.errors import OptionError, ResourceError
-from medseg.formats import load, reader_options
+from medseg.formats import check_permissions, load, reader_options
 from medseg.inference.execution import Execution
 from medseg.inference.live import free_bytes
 from medseg.inference.memory import parse_bytes
@@ -96,6 +96,7 @@ class SegmentCases:
         """Each channel's volume, the permissions that it was read with, and the seconds it took."""
         start = time.perf_counter()
         check_exports(self._exports, case.sources[0])
+        check_permissions(case.sources, case.options)
         given = {**self._read_options, **case.options}
         options = [reader_options(source, given) for source in case.sources]
         volumes = [load(source, **o) for source, o in zip(case.sources, options, strict=True)]

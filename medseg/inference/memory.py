@@ -202,7 +202,7 @@ def parse_bytes(text: str) -> int:
         number = float(match[1]) if match else 0.0
     except ValueError:
         number = 0.0
-    if match is None or number <= 0:
+    if match is None or not 0 < number < 1e30:
         raise OptionError(
             f"{text!r} is no amount of memory; wanted a number and a unit, such as 4GiB or 500MB"
         )

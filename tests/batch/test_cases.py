@@ -49,6 +49,32 @@ def test_files_below_are_cases_too_and_named_by_the_way_to_them(tmp_path):
     assert [case.name for case in cases] == ["a", "sub-01_anat_T1w"]
 
 
+def test_links_are_followed_once_and_those_that_lead_nowhere_are_cases_to_be_refused(tmp_path):
+    study, elsewhere = tmp_path / "study", tmp_path / "elsewhere"
+    touch(study / "sub-01", "a.nii")
+    touch(elsewhere, "b.nii")
+    (study / "c.nii.gz").symlink_to(tmp_path / "not fetched")
+    (study / "notes").symlink_to(tmp_path / "not fetched either")
+    for name, target in (("sub-02", elsewhere), ("latest", study / "sub-01"), ("home", tmp_path)):
+        (study / name).symlink_to(target, target_is_directory=True)
+    (elsewhere / "back").symlink_to(study, target_is_directory=True)
+    assert [case.name for case in find_cases([study], tmp_path / "out")] == ["c", "sub-01_a", "sub-02_b"]
+
+
+def test_what_medseg_wrote_into_a_folder_within_the_inputs_is_no_input(tmp_path):
+    touch(tmp_path, "a.nii.gz")
+    touch(tmp_path / "out", "a.nii.gz", "medseg-journal.jsonl")
+    assert [case.sources for case in find_cases([tmp_path], tmp_path / "out")] == [(tmp_path / "a.nii.gz",)]
+
+
+def test_what_comes_beside_a_result_replaces_no_input(tmp_path):
+    touch(tmp_path, "a_entropy.nii.gz", "a.nii.gz")
+    with pytest.raises(OptionError, match=r"a_entropy\.nii\.gz is an input; choose another place"):
+        find_cases(
+            [tmp_path / "a_entropy.nii.gz"], tmp_path / "a.nii.gz", beside=("_entropy.nii.gz", ".json")
+        )
+
+
 def grouped(inputs, out):
     return [
         (case.name, [f"{path.parent.name}/{path.name}" for path in case.sources], case.problem)

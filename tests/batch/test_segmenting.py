@@ -1,6 +1,7 @@
 """The job of ``medseg segment``: the same bytes each time, also with less memory; settings that decide."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from medseg.batch.alone import run_alone
 from medseg.batch.cases import find_cases
 from medseg.batch.segmenting import SegmentCases
+from medseg.errors import OptionError
 from medseg.formats import save
 from medseg.inference.execution import Execution
 from medseg.volume import Volume
@@ -73,3 +75,9 @@ def test_limits_on_memory_are_no_settings_and_the_backend_is():
 def test_a_single_case_s_record_says_how_long_it_took(case):
     assert run_alone(case, SegmentCases(model="tiny:bright", times=True)).status == "done"
     assert json.loads(case.files[0].read_text())["seconds"]["network"] >= 0
+
+
+def test_a_permission_of_a_case_that_no_reader_has_is_refused(case):
+    job = SegmentCases(model="tiny:bright")
+    with pytest.raises(OptionError, match="--allow serise: no reader of these inputs has it"):
+        job.read(replace(case, options={"serise": 2}))
