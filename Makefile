@@ -10,12 +10,16 @@ CODE := medseg plugins/*/src ui/src
 # Two processes with one thread each: torch's own threads would only get in each other's way.
 TEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup
 
-.PHONY: demo test test-slow test-ui fuzz check format docs clean
+.PHONY: demo test coverage test-slow test-ui fuzz check format docs clean
 
 demo: $(INSTALLED)
 	$(BIN)/medseg demo
 
 test: $(INSTALLED)
+	$(TEST)
+
+# The same, and which lines of the library no test runs; to watch them takes time.
+coverage: $(INSTALLED)
 	$(TEST) --cov --cov-report=term:skip-covered
 
 test-slow: $(INSTALLED)
