@@ -326,7 +326,6 @@ BAD_MODELS = [
         r"unusable colours \['blue'\]",
     ),
     ("input-is-possible", {"input": {"orientation": "RAX"}}, "Correct the contract's orientation"),
-    ("input-is-possible", {"input": {"spacing_mm": (1.0, 0.0, 1.0)}}, "three positive numbers"),
     ("input-is-possible", {"input": {"patch": Windows(size=(8, 8, 8), overlap=1.0)}}, "0 <= overlap < 1"),
     ("names-are-installed", {"architecture": "sounds"}, "Did you mean"),
     ("names-are-installed", {"options": {"depth": 3}}, "has no option 'depth'"),
