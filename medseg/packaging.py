@@ -6,6 +6,7 @@ once it is installed, and holds no code but a hook that reads the contracts.
 
 import importlib.metadata
 import json
+import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -34,6 +35,9 @@ RECORD = "training.json"
 TOLERANCE = 0.005
 """Difference of a probe's Dice that another processor's rounding may make."""
 _FLIPPED = 1e-3  # share of the marked voxels whose label 16 bits may change
+
+# Names joined by operators, in parentheses or not; whether a name is one of SPDX is for the index to say.
+_SPDX = re.compile(r"\(*[A-Za-z0-9.+-]+\)*( (AND|OR|WITH) \(*[A-Za-z0-9.+-]+\)*)*")
 
 Bits = Literal[16, 32]
 
@@ -135,6 +139,11 @@ def _described(name: str, run: Path, *, licence: str, training_data: str, regist
     licence = licence or model.weights.licence
     if licence == UNSTATED:
         raise OptionError(f"{run} does not say the licence of its weights: give --licence, such as CC-BY-4.0")
+    if not _SPDX.fullmatch(licence):
+        raise OptionError(
+            f"{run}: the licence {licence!r} is no SPDX expression, which a package needs: give --licence, "
+            "such as CC-BY-SA-4.0 (https://spdx.org/licenses)"
+        )
     locator = model.input.locator
     if locator and registry.find("model", locator.model).plugin == LOCAL:
         raise OptionError(

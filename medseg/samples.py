@@ -1,8 +1,8 @@
 """The sample volumes of a source checkout: ``sample_volumes/`` beside the package."""
 
-from pathlib import Path
+from pathlib import Path, PurePath
 
-from medseg.errors import ResourceError
+from medseg.errors import OptionError, ResourceError
 
 FOLDER = Path(__file__).parent.parent / "sample_volumes"
 
@@ -11,8 +11,11 @@ def find_sample(name: str) -> Path:
     """The path of a sample file.
 
     Raises:
+        OptionError: it names what is elsewhere.
         ResourceError: this installation has no samples.
     """
+    if PurePath(name).is_absolute() or ".." in PurePath(name).parts:
+        raise OptionError(f"{name} is no sample's name: wanted a path within {FOLDER.name}")
     path = FOLDER / name
     if not path.exists():
         raise ResourceError(

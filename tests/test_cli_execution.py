@@ -102,7 +102,7 @@ def test_a_precision_that_the_model_or_the_machine_has_not_is_refused_by_name(
         assert f"--precision {precision} is refused: " in done.stderr
         assert why in done.stderr
         plain = SimpleNamespace(get_property=lambda device, name: ["FP32", "INT8"])
-        monkeypatch.setattr("openvino.Core", lambda plain=plain: plain)
+        monkeypatch.setattr("medseg.builtin.openvino_backends._core", lambda plain=plain: plain)
     assert not (tmp_path / "m.nii").exists()
 
 

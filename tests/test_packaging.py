@@ -194,6 +194,20 @@ def test_what_cannot_be_packaged_is_refused(folder, tmp_path, arguments, message
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("licence", ["CC BY 4.0", "CC-BY-SA 4.0", "MIT OR", "free for research"])
+def test_a_licence_that_is_no_expression_is_refused(folder, tmp_path, licence):
+    done = package(folder / "run", "-o", tmp_path, "--name", "medseg-balls", "--licence", licence)
+    assert "is no SPDX expression" in done.output
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_probe_that_is_no_sample_is_refused(folder, tmp_path):
+    elsewhere = [str(folder / "samples" / name) for name in ("image.nii.gz", "truth.nii.gz")]
+    done = package(folder / "run", "-o", tmp_path, "--name", "medseg-balls", "--probe", *elsewhere, "1")
+    assert "is no sample's name" in done.output
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_name_twice_a_plugins_name_and_a_licence_that_nobody_stated_are_refused(folder, tmp_path):
     assert "give each a name" in package(folder / "run", folder / "run", "-o", tmp_path).output
     taken = package(folder / "run", "-o", tmp_path, "--name", "medseg-builtin")

@@ -71,9 +71,19 @@ from medseg.cli.options import EXISTING, device_option, out_and_options
 )
 @click.option("--seed", type=int, help="Of weights and patches.  [default: 0]")
 @click.option("--memory", metavar="SIZE", help="That a step may take, such as 4GiB; half of what is free.")
-@click.option("--workers", default=1, show_default=True, help="Processes that make patches.")
-@click.option("--devices", default=1, show_default=True, help="GPUs in this computer.")
-@click.option("--nodes", default=1, show_default=True, help="Computers; start the command on each.")
+@click.option(
+    "--workers", type=click.IntRange(min=0), default=1, show_default=True, help="Processes that make patches."
+)
+@click.option(
+    "--devices", type=click.IntRange(min=1), default=1, show_default=True, help="GPUs in this computer."
+)
+@click.option(
+    "--nodes",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Computers; start the command on each.",
+)
 @device_option
 @click.option("--plan-only", is_flag=True, help="Check the data, show the plan, and stop.")
 @as_json

@@ -250,6 +250,8 @@ def _of_classes(facts: Sequence[CaseFacts], dataset: Dataset) -> Iterator[Findin
     trained = [fact for fact in facts if fact.split == "train"]
     if not trained:
         yield Finding(case=dataset.name, sentence="no case is left to train on")
+    if len(dataset.labels) < 2:
+        yield Finding(case=dataset.name, sentence="there is nothing to learn: background is the only class")
     for entry in one_sided(dataset):
         yield Finding(
             case=dataset.name,

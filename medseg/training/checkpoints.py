@@ -9,8 +9,6 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from medseg.atomic import write_whole
 
-LAST = "last.ckpt"
-
 
 class WholeCheckpoints(TorchCheckpointIO):
     """Lightning's checkpoints, written in one step and loaded as tensors and plain values alone."""

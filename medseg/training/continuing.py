@@ -33,8 +33,11 @@ def continue_beyond(
         seed: of the blobs.
 
     Returns:
-        A larger map; as it is, if no face cuts anything or all regions are learnt.
+        A larger map; as it is, if no face cuts anything, all regions are learnt, or it is not to reach far.
     """
+    depth = round(reach_mm / spacing_mm)
+    if depth < 1:
+        return labels
     usable = np.array([value for value in range(1, len(classes)) if classes[value] == 0], np.uint8)
     rng = np.random.default_rng(seed)
     for axis in range(3):
@@ -45,7 +48,6 @@ def continue_beyond(
             near = _slab(labels, axis, end, round(_NEAR_MM / spacing_mm))
             shares = np.array([(near == value).sum() for value in usable], float)
             if shares.any():
-                depth = round(reach_mm / spacing_mm)
                 added = _fill(face, depth, usable, shares / shares.sum(), spacing_mm=spacing_mm, rng=rng)
                 parts = [np.moveaxis(added, 0, axis), labels]
                 labels = np.concatenate(parts if end == 0 else parts[::-1], axis=axis)

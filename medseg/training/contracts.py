@@ -5,6 +5,7 @@ import re
 from medseg.model import Input, Model, Weights, Windows
 from medseg.training.dataset import Dataset, one_sided, sides_of
 from medseg.training.plan import Plan
+from medseg.training.synthesis import Recipe
 
 UNSTATED = "LicenseRef-unstated"
 """Licence of weights whose data's licence nobody stated."""
@@ -43,8 +44,14 @@ def input_of(plan: Plan, dataset: Dataset) -> Input:
         interpolation=plan.interpolation,
         locator=plan.locator,
         # Before scores of a mirrored window are added, those of left and right would have to change places.
-        mirror=(0,) if plan.mirror and not sides_of(dataset) and not one_sided(dataset) else (),
+        mirror=(0,) if mirrors(plan, dataset) and not sides_of(dataset) else (),
     )
+
+
+def mirrors(plan: Plan, dataset: Dataset) -> bool:
+    """Whether patches are mirrored: the plan, the recipe and the classes all have to allow it."""
+    recipe = dataset.recipe or Recipe()
+    return plan.mirror and recipe.deformation.mirror and not one_sided(dataset)
 
 
 def _slug(text: str) -> str:

@@ -67,7 +67,7 @@ class Dataset:
         labels: every class that is learnt, background first, with values 0, 1, 2, ...
         cases: all of them.
         classes: by value in the files, the class it is learnt as; values that are not named are their own.
-        instances: the label maps number objects: every value above 0 is learnt as class 1.
+        instances: the label maps number objects: what is above 0, after ``classes``, is learnt as class 1.
         recipe: how images are painted from the labels, if they are.
         licence: SPDX expression that the model gets.
         description: where the data came from, for the model's card.
@@ -102,6 +102,8 @@ class Dataset:
                 f"dataset {self.name}: {len(values)} classes; {MOST_CLASSES} are kept at the most, in a byte "
                 "a voxel. Learn them in several models, or say in classes what is learnt as one"
             )
+        if negative := sorted(value for value in self.classes.values() if value < 0):
+            raise ContractError(f"dataset {self.name}: classes has {negative[0]}; a class is 0 or more")
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ContractError(f"dataset {self.name}: several labels are called {', '.join(twice)}")
 
@@ -111,7 +113,8 @@ class Dataset:
 
     def class_of(self, value: int) -> int:
         """What a value of the label maps is learnt as."""
-        return min(value, 1) if self.instances else self.classes.get(value, value)
+        learnt = self.classes.get(value, value)
+        return min(learnt, 1) if self.instances else learnt
 
     def learnt(self, values: NDArray[np.integer]) -> NDArray[np.uint8]:
         """What each voxel of a label map is learnt as."""

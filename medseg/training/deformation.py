@@ -26,6 +26,9 @@ class Deformation:
         displacement_mm: largest standard deviation of the smooth displacement along each axis.
         control_mm: distance of the points at which the displacement is drawn.
         mirror: along the first axis (left and right in RAS), half the time.
+
+    Raises:
+        ValueError: no distance between those points.
     """
 
     rotation_degrees: float = 20.0
@@ -34,6 +37,10 @@ class Deformation:
     displacement_mm: float = 4.0
     control_mm: float = 32.0
     mirror: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.control_mm > 0:
+            raise ValueError(f"control_mm is {self.control_mm}; wanted above 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +98,9 @@ def smooth_field(shape: Sequence[int], nodes: Sequence[int], rng: np.random.Gene
 
 def sample_at(volume: Tensor, voxels: Points, *, nearest: bool) -> Tensor:
     """Values of a volume (I, J, K) at positions (*S, 3) in voxels; 0 outside."""
-    last = torch.tensor([max(n - 1, 1) for n in volume.shape], dtype=torch.float32)
+    # Along an axis of one voxel grid_sample finds that voxel everywhere.
+    volume = F.pad(volume, [side for n in reversed(volume.shape) for side in (0, int(n == 1))])
+    last = torch.tensor([n - 1 for n in volume.shape], dtype=torch.float32)
     # grid_sample wants positions from -1 to 1, the last axis first.
     places = (torch.from_numpy(voxels) / last * 2 - 1).flip(-1)
     mode = "nearest" if nearest else "bilinear"

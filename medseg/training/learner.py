@@ -38,7 +38,7 @@ class Learner(pl.LightningModule):
 
     def on_train_batch_start(self, *_: Any) -> None:
         """Dropout, too, depends on the step alone, so that a training that goes on repeats it."""
-        torch.manual_seed(self._plan.seed * 1_000_003 + self.global_step)
+        torch.manual_seed((self._plan.seed * 1_000_003 + self.global_step) % 2**63)
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """The loss of one batch."""
@@ -47,8 +47,8 @@ class Learner(pl.LightningModule):
         self.log("loss", loss, batch_size=len(images))
         return loss
 
-    def on_validation_epoch_start(self) -> None:
-        """Forget the scores of the validation before: this one may have none of a label."""
+    def on_train_epoch_start(self) -> None:
+        """Forget the scores of the validation before: this epoch may have none, or none of a label."""
         known = self.trainer.callback_metrics
         for name in [name for name in known if name.startswith(MEAN)]:
             del known[name]

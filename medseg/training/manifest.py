@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from medseg.errors import ContractError, OptionError
+from medseg.errors import ContractError, MedsegError, OptionError
 from medseg.model import Channel, Label
 from medseg.training.dataset import COLOURS, Case, Dataset, Split
 from medseg.training.deformation import Deformation
@@ -17,6 +17,7 @@ from medseg.training.synthesis import Recipe
 
 ANY_MR = Channel(name="image", modality="MR", unit="arbitrary")
 _TEXTS = ("licence", "description", "intended_use")
+_OF_CASE = ("name", "images", "labels", "split")
 _FIELDS = ("name", "channels", "labels", "classes", "instances", "cases", "synthesis", *_TEXTS)
 
 
@@ -43,13 +44,21 @@ def read_manifest(data: Mapping[str, Any], *, folder: Path, name: str) -> Datase
             channels=tuple(Channel(**channel) for channel in data.get("channels", ())) or (ANY_MR,),
             labels=_labels(data["labels"]),
             classes={int(key): int(value) for key, value in data.get("classes", {}).items()},
-            instances=bool(data.get("instances", False)),
+            instances=_true_or_false(data.get("instances", False)),
             cases=tuple(_case(entry, folder) for entry in data["cases"]),
             recipe=read_recipe(data["synthesis"]) if "synthesis" in data else None,
             **{key: str(data.get(key, "")) for key in _TEXTS},
         )
-    except (TypeError, KeyError, AttributeError) as error:
+    except MedsegError:
+        raise
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise ContractError(f"dataset {name}: {type(error).__name__}: {error}") from error
+
+
+def _true_or_false(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"instances is {value!r}; wanted true or false")
+    return value
 
 
 def read_recipe(data: Mapping[str, Any]) -> Recipe:
@@ -94,8 +103,11 @@ def read_table(path: Path, *, folder: Path) -> Dataset:
     Raises:
         ContractError: a column is missing, unknown or there twice, or a row has other cells.
     """
-    with path.open(encoding="utf-8-sig", newline="") as file:  # spreadsheets begin a CSV with a mark
-        lines = [cells for cells in csv.reader(file) if cells]
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:  # spreadsheets begin a CSV with a mark
+            lines = [cells for cells in csv.reader(file) if cells]
+    except UnicodeDecodeError as error:
+        raise ContractError(f"{path} is not text in UTF-8 ({error.reason}); save it so") from error
     columns, *filled = lines or [[]]
     pictures = [column for column in columns if column == "image" or column.startswith("image:")]
     unknown = sorted(set(columns) - set(pictures) - {"labels", "name", "split"})
@@ -113,8 +125,12 @@ def read_table(path: Path, *, folder: Path) -> Dataset:
                 f"{', '.join(['labels', *pictures])} filled"
             )
     cases = [
-        {**row, "name": row.get("name"), "images": [row[column] for column in pictures]}
-        | {"split": row.get("split") or "train"}
+        {
+            "name": row.get("name"),
+            "images": [row[column] for column in pictures],
+            "labels": row["labels"],
+            "split": row.get("split") or "train",
+        }
         for row in rows
     ]
     return Dataset(
@@ -145,6 +161,10 @@ def _case(entry: Mapping[str, Any], folder: Path) -> Case:
     split = entry.get("split", "train")
     if split not in get_args(Split):
         raise OptionError(f"case {entry.get('name')!r}: split {split!r}, wanted {', '.join(get_args(Split))}")
+    if unknown := sorted(set(entry) - set(_OF_CASE)):
+        raise ContractError(
+            f"case {entry.get('name')!r}: unknown fields {', '.join(unknown)}; wanted {', '.join(_OF_CASE)}"
+        )
     images = entry.get("images", [])
     labels = folder / entry["labels"]
     return Case(

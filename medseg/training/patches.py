@@ -103,11 +103,11 @@ class Patches(Dataset[Patch]):
         drawn = draw_deformation(self._plan.patch, self._plan.spacing_mm, limits, rng)
         voxels = in_voxels(drawn.offsets_mm, centre.tolist(), pictured.spacing_mm)
         box, voxels = surroundings(pictured.classes.shape, voxels)
-        channels = []
-        for channel in pictured.image:
-            part = torch.from_numpy(np.array(channel[box]))
-            darkest = part.min()  # outside the image is as dark as the darkest voxel nearby
-            channels.append(sample_at(part - darkest, voxels, nearest=False) + darkest)
+        # Outside the image is 0, as windows have it there when the model is used.
+        channels = [
+            sample_at(torch.from_numpy(np.array(channel[box])), voxels, nearest=False)
+            for channel in pictured.image
+        ]
         part = torch.from_numpy(pictured.classes[box].astype(np.float32))
         classes = sample_at(part, voxels, nearest=True).long()
         if drawn.mirrored and self._swaps:

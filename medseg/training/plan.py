@@ -10,8 +10,8 @@ from typing import Any, Literal
 from medseg.errors import ContractError, OptionError
 from medseg.model import Locator, StepUse
 
-PLAN, DATA, HISTORY = "plan.json", "data.json", "history.csv"
-"""Files of a run's folder: the plan, the facts of the data, and what each epoch was like."""
+PLAN, DATA, HISTORY, CHECKPOINT = "plan.json", "data.json", "history.csv", "checkpoints/last.ckpt"
+"""Files of a run's folder: the plan, the facts of the data, what each epoch was like, and where it stands."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +84,10 @@ class Plan:
         for name in ("seed", "patience", "warmup"):
             if getattr(self, name) < 0:
                 raise OptionError(f"{name} is {getattr(self, name)}; it must be 0 or more")
+        if not all(0 < mm < math.inf for mm in self.spacing_mm):
+            raise OptionError(f"spacing_mm is {self.spacing_mm}; wanted three numbers of mm above 0")
+        if self.seed >= 2**63:
+            raise OptionError(f"seed is {self.seed}; it must be below 2**63")
         if not 0 < self.learning_rate < math.inf:
             raise OptionError(f"learning_rate is {self.learning_rate}; wanted a number above 0")
         for name in ("foreground", "synthetic"):
@@ -139,12 +143,17 @@ def taken_up(folder: Path, given: Mapping[str, Any]) -> dict[str, Any]:
         ContractError: its plan cannot be read.
     """
     path = folder / PLAN
-    if not path.exists():
+    if not has_begun(folder):
         return dict(given)
     before = read_plan(path)
     options = ("options", "head_options", "loss_options")
     merged = {name: {**getattr(before, name), **given[name]} for name in options if name in given}
     return {f.name: getattr(before, f.name) for f in fields(Plan)} | dict(given) | merged
+
+
+def has_begun(folder: Path) -> bool:
+    """Whether a folder holds a training that came as far as its first checkpoint."""
+    return (folder / PLAN).exists() and ((folder / HISTORY).exists() or (folder / CHECKPOINT).exists())
 
 
 def differences(ours: Plan, theirs: Plan) -> list[str]:

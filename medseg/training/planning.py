@@ -102,7 +102,12 @@ def make_plan(
         head = registry.find("head", values["head"])
         values["head"] = head.full_name
         values.setdefault("loss", cast(Head, head.component).loss or "dice-ce")
+    elif values.get("head_options"):
+        raise OptionError("options of a head are given, and no head: name it with --head")
     values["loss"] = registry.find("loss", values.get("loss", "dice-ce"), within="builtin").full_name
+    make_loss(values["loss"], values.get("loss_options", {}), registry)  # an option it has not ends this now
+    if values.get("precision") == "16-mixed" and not on_gpu:
+        raise OptionError("--precision 16-mixed is for GPUs; a CPU computes in 32 or bf16-mixed")
     if values.get("locator"):
         model = registry.find("model", values["locator"].model).full_name
         values["locator"] = replace(values["locator"], model=model)
@@ -114,12 +119,12 @@ def make_plan(
             n for n in range(min(50, values["steps"]), 0, -1) if not values["steps"] % n
         )
     divisor = cast(Architecture, found.component).divisor
+    deepest = int(known["depth"].default) if "depth" in known and "depth" not in options else None
     if "patch" in values:
-        plan = Plan(**values)
+        plan = _with_depth(Plan(**values), deepest)
         refuse_lone_patches(plan, network_of(plan, dataset, registry))
         return plan
     plan = Plan(**values, patch=_largest_patch(facts, values["spacing_mm"], divisor, on_gpu=on_gpu))
-    deepest = int(known["depth"].default) if "depth" in known and "depth" not in options else None
     plan = _fit(plan, dataset, memory_bytes, deepest=deepest, divisor=divisor, registry=registry)
     refuse_lone_patches(plan, network_of(plan, dataset, registry))
     return plan
@@ -287,9 +292,13 @@ def _trial_seconds(
 
 
 def _intensities(dataset: Dataset, facts: Sequence[CaseFacts]) -> tuple[StepUse, ...]:
-    """CT by the whole dataset, as its values have a meaning; the rest by each image."""
+    """CT by the whole dataset, as its values have a meaning; the rest by each image.
+
+    Painted images are mostly within 0 to 1 and know no Hounsfield units, so what they stand for is as well.
+    """
     pictured = [fact.intensities[0] for fact in facts if fact.intensities]
-    if len(dataset.channels) == 1 and dataset.channels[0].unit == "HU" and pictured:
+    in_units = len(dataset.channels) == 1 and dataset.channels[0].unit == "HU" and dataset.recipe is None
+    if in_units and pictured:
         low, _, high, _, deviation = (round(float(value), 4) for value in np.mean(pictured, axis=0))
         if deviation:  # what is labelled has more than one value
             # The darkest becomes 0, and not the mean: with 0 windows are filled beyond an image.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from medseg.errors import ContractError
+from medseg.errors import ContractError, MedsegError
 from medseg.formats import known_suffixes, load, stem_of
 from medseg.model import Label
 from medseg.registry import default_registry
@@ -51,11 +51,19 @@ def _read(path: Path, root: Path | None) -> Dataset:
     if path.suffix == ".csv":
         return read_table(path, folder=folder)
     data = read_json(path)
-    if is_nnunet(data):
-        return read_nnunet(data, folder)
     name = path.parent.name if path.stem == "dataset" else path.stem
-    if is_decathlon(data):
-        return read_decathlon(data, folder, name=name)
+    try:
+        if is_nnunet(data):
+            return read_nnunet(data, folder)
+        if is_decathlon(data):
+            return read_decathlon(data, folder, name=name)
+    except MedsegError:
+        raise
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        raise ContractError(
+            f"{path} is not as its tool writes it: {type(error).__name__}: {error}. Correct it, or list the "
+            "cases as medseg does"
+        ) from error
     return read_manifest(data, folder=folder, name=name)
 
 

@@ -17,20 +17,20 @@ from torch.utils.data import DataLoader
 
 from medseg.allocator import keep_freed_blocks
 from medseg.atomic import write_bytes_whole
-from medseg.errors import OptionError
-from medseg.model_folder import is_model_folder
+from medseg.errors import OptionError, ResourceError
+from medseg.model_folder import CARD, CONTRACT, WEIGHTS, is_model_folder
 from medseg.registry import Registry, default_registry
 from medseg.training.checking import Report
-from medseg.training.checkpoints import LAST, WholeCheckpoints, steps_done
-from medseg.training.contracts import contract_of, input_of
-from medseg.training.dataset import MEANING, Dataset, meaning_of, one_sided, sides_of
+from medseg.training.checkpoints import WholeCheckpoints, steps_done
+from medseg.training.contracts import contract_of, input_of, mirrors
+from medseg.training.dataset import MEANING, Dataset, meaning_of, sides_of
 from medseg.training.keeping import KeepModel
 from medseg.training.layout import suit_cpu
 from medseg.training.learner import Learner
 from medseg.training.locating import Locating, load_locating
 from medseg.training.losses import make_loss
 from medseg.training.patches import EpochSampler, Patches, Source, use_one_thread
-from medseg.training.plan import DATA, HISTORY, PLAN, Plan, differences, read_plan
+from medseg.training.plan import CHECKPOINT, DATA, HISTORY, PLAN, Plan, differences, has_begun, read_plan
 from medseg.training.planning import network_of, refuse_lone_patches
 from medseg.training.prepared import prepare_image, prepare_regions
 from medseg.training.report import History
@@ -102,7 +102,7 @@ def run_training(
     registry, machine = registry or default_registry(), machine or Machine()
     report.refuse()
     _claim(out, plan, dataset, report)
-    last = out / "checkpoints" / LAST
+    last = out / CHECKPOINT
     if has_stopped(last, plan):
         say(
             f"this training ended at step {steps_done(last)}, after {plan.patience} validations without a "
@@ -126,10 +126,10 @@ def run_training(
         suit_cpu(network)
     learner = Learner(network, make_loss(plan.loss, plan.loss_options, registry), plan, validation)
     recipe = dataset.recipe or Recipe()
-    recipe = replace(
-        recipe, deformation=replace(recipe.deformation, mirror=plan.mirror and not one_sided(dataset))
-    )
+    recipe = replace(recipe, deformation=replace(recipe.deformation, mirror=mirrors(plan, dataset)))
     patches = Patches(sources, recipe, plan, swaps=sides_of(dataset))
+    if plan.patience and not validation:
+        say("no case is validated, so nothing ends this training early: mark some as val")
     history = History(plan, out, say)
     keep = KeepModel(model, out, monitor=MEAN if validation else None)
     with _quiet(), keep_freed_blocks(wanted=not machine.on_gpu):
@@ -156,8 +156,8 @@ def run_training(
 def _claim(out: Path, plan: Plan, dataset: Dataset, report: Report) -> None:
     """Take a folder for a training; one of the same plan and data may go on, with more steps if wished."""
     data = json.loads(json.dumps({**report.as_json(), MEANING: meaning_of(dataset)}))
-    out.mkdir(parents=True, exist_ok=True)
-    if (out / PLAN).exists():
+    _take_folder(out)
+    if has_begun(out):
         before = read_plan(out / PLAN)
         changed = differences(replace(plan, steps=before.steps), before)
         known = json.loads((out / DATA).read_text(encoding="utf-8"))
@@ -176,10 +176,24 @@ def _claim(out: Path, plan: Plan, dataset: Dataset, report: Report) -> None:
     write_bytes_whole(out / PLAN, (json.dumps(plan.as_json(), indent=2) + "\n").encode())
 
 
+def _take_folder(out: Path) -> None:
+    """Make a run's folder, or take one that holds nothing else that a training would replace."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ResourceError(f"cannot make the folder {out}: {error.strerror}; choose another") from error
+    foreign = [name for name in (CONTRACT, WEIGHTS, CARD) if (out / name).exists()]
+    if foreign and not (out / PLAN).exists():
+        raise OptionError(
+            f"{out} has a {foreign[0]} and is no run of medseg train, which would replace it; choose another "
+            "folder"
+        )
+
+
 def _refuse_lost_checkpoints(out: Path) -> None:
     """Do not begin anew where a training had come far: its first epoch would take the model's place."""
     history = out / HISTORY
-    if (out / "checkpoints" / LAST).exists() or not history.exists():
+    if (out / CHECKPOINT).exists() or not history.exists():
         return
     epochs = history.read_text(encoding="utf-8").splitlines()[1:]
     if len(epochs) > 1:  # after the first, a kill may come between its line and its checkpoint
@@ -212,7 +226,7 @@ def _sources(
                 registry=registry,
                 locating=locating,
             )
-            if case.images and plan.synthetic < 1
+            if case.images and (plan.synthetic < 1 or dataset.recipe is None)
             else None,
             regions=prepare_regions(
                 case,
@@ -222,7 +236,7 @@ def _sources(
                 beyond_mm=dataset.recipe.beyond_mm,
                 locating=locating,
             )
-            if dataset.recipe
+            if dataset.recipe and (plan.synthetic > 0 or not case.images)
             else None,
         )
         for case in dataset.of("train")
@@ -251,8 +265,8 @@ def _trainer(
 ) -> pl.Trainer:
     averaged: list[Callback] = [EMAWeightAveraging(decay=plan.ema)] if plan.ema else []
     checkpoints = ModelCheckpoint(
-        dirpath=out / "checkpoints",
-        filename=Path(LAST).stem,
+        dirpath=(out / CHECKPOINT).parent,
+        filename=Path(CHECKPOINT).stem,
         every_n_epochs=1,
         save_on_train_epoch_end=True,
         enable_version_counter=False,

@@ -151,7 +151,9 @@ def _draw_tissues(classes: Sequence[int], recipe: Recipe, rng: np.random.Generat
     textures = rng.uniform(0, recipe.texture, count)
     if rng.random() < recipe.contrast_share:
         for region, (low, high) in recipe.contrasts.items():
-            means[region] = rng.uniform(low, high)
+            mean = rng.uniform(low, high)  # drawn whether or not this map goes as far as that region
+            if region < count:
+                means[region] = mean
     if rng.random() < 0.7:
         means[0], textures[0] = (
             rng.uniform(0, 0.05),

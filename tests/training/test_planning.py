@@ -13,6 +13,7 @@ from medseg.training.checking import Finding, Report, check_dataset
 from medseg.training.planning import forecast, make_plan, step_bytes, target_spacing
 from medseg.training.planning import network_of as network
 from medseg.training.reading import read_dataset
+from medseg.training.synthesis import Recipe
 
 HERE = {"registry": default_registry()}
 
@@ -150,3 +151,29 @@ def test_what_a_small_patch_keeps_says_what_a_large_one_does(data):
     part = step_bytes(network(made, data[0], HERE["registry"]), made, 1, divisor=16)
     assert counted < whole
     assert part == pytest.approx(whole, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"loss_options": {"foo": "3"}}, "loss builtin:dice-ce has no option 'foo'"),
+        ({"head_options": {"n_iter": "3"}}, "options of a head are given, and no head"),
+        ({"precision": "16-mixed"}, "16-mixed is for GPUs"),
+        ({"spacing_mm": (1.0, math.nan, 1.0), "patch": (8, 8, 8)}, "wanted three numbers of mm above 0"),
+        ({"seed": 2**63}, r"it must be below 2\*\*63"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_in_the_plan(data, given, message):
+    with pytest.raises(OptionError, match=message):
+        plan(data, **given)
+
+
+def test_a_small_patch_that_is_given_has_fewer_poolings_too(data):
+    assert plan(data, patch=(16, 16, 16)).options["depth"] == 2
+    assert plan(data, patch=(16, 16, 16), options={"depth": 3}).options["depth"] == 3
+
+
+def test_ct_that_is_also_painted_is_scaled_as_what_is_painted_is(data):
+    measured = ((-100.0, 20.0, 300.0, 40.0, 50.0),)
+    dataset, report = hounsfield(data, measured, measured)
+    assert plan((replace(dataset, recipe=Recipe()), report)).intensities[0] == CLIPPED

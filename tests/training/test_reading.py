@@ -158,6 +158,50 @@ def test_an_unknown_field_of_a_manifest_is_refused(folder):
         read_dataset(manifest(folder, [entry(0)], speling=1))
 
 
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"instances": "false"}, "instances is 'false'; wanted true or false"),
+        ({"classes": {"2": -1}}, "classes has -1; a class is 0 or more"),
+        ({"classes": {"a": 1}}, "invalid literal"),
+        ({"synthesis": {"deformation": {"control_mm": 0}}}, "control_mm is 0; wanted above 0"),
+        (
+            {"cases": [{"image": "images/case0.nii.gz", "labels": "labels/case0.nii.gz"}]},
+            "unknown fields image",
+        ),
+    ],
+)
+def test_a_manifest_that_says_what_cannot_be_is_refused(folder, fields, message):
+    with pytest.raises(ContractError, match=message):
+        read_dataset(manifest(folder, **{"cases": [entry(0)], **fields}))
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        {"training": [], "modality": "CT"},
+        {"training": [], "labels": ["background", "ball"]},
+        {"file_ending": ".nii.gz", "channel_names": {"0": "CT"}},
+        {"file_ending": ".nii.gz", "channel_names": ["CT"], "labels": {"background": 0}},
+    ],
+)
+def test_a_list_that_its_tool_would_not_write_is_refused(folder, listed):
+    (folder / "dataset.json").write_text(json.dumps(listed))
+    with pytest.raises(ContractError, match=r"is not as its tool writes it|no case was found"):
+        read_dataset(folder / "dataset.json")
+
+
+def test_a_table_in_another_encoding_is_refused(folder):
+    (folder / "cases.csv").write_bytes("image,labels,name\na,b,Müller\n".encode("latin-1"))
+    with pytest.raises(ContractError, match="is not text in UTF-8"):
+        read_dataset(folder / "cases.csv")
+
+
+def test_data_without_anything_to_learn_are_refused(folder):
+    path = manifest(folder, [entry(0)], labels=["background"], classes={"1": 0, "2": 0})
+    assert "background is the only class" in str(check_dataset(read_dataset(path)).fatal[0])
+
+
 def test_leakage_is_found_by_content_whatever_the_file(folder):
     # The same voxels in another type and another order of the axes, under another name.
     image, truth = make_phantom(shape=SHAPE, seed=0)

@@ -14,11 +14,11 @@ import torch
 from safetensors.torch import load_file
 
 import medseg
-from medseg import OptionError, save
+from medseg import OptionError, ResourceError, save
 from medseg.testing.phantoms import make_phantom
 from medseg.training.checking import check_dataset
 from medseg.training.patches import EpochSampler
-from medseg.training.plan import Plan, read_plan
+from medseg.training.plan import Plan, read_plan, taken_up
 from medseg.training.reading import read_dataset
 from medseg.training.running import Machine, run_training
 from medseg.training.validation import MEAN, Validation
@@ -273,6 +273,38 @@ def test_the_last_epoch_is_validated_whatever_the_rhythm(folder, monkeypatch, ev
     kept = load_file(out / "weights.safetensors")
     assert kept
     assert all(torch.equal(tensor, network[f"network.backbone.{name}"]) for name, tensor in kept.items())
+
+
+def test_an_epoch_that_was_not_validated_has_no_score(folder, monkeypatch):
+    scored(monkeypatch, {MEAN: 0.5}, {MEAN: 0.6})
+    lines = []
+    train(folder, "every-2", plan=replace(SMALL, validate_every=2), say=lines.append)
+    assert [MEAN in line for line in lines] == [False, True, False, True]
+
+
+@pytest.mark.parametrize("name", ["README.md", "contract.json", "weights.safetensors"])
+def test_a_folder_that_holds_something_else_is_not_taken(folder, name):
+    other = folder / f"other-{name}"
+    other.mkdir()
+    (other / name).write_text("by hand")
+    with pytest.raises(OptionError, match=f"has a {name} and is no run of medseg train"):
+        train(folder, other.name)
+    assert [path.read_text() for path in other.iterdir()] == ["by hand"]
+
+
+def test_a_file_in_the_place_of_a_run_is_refused(folder):
+    with pytest.raises(ResourceError, match="cannot make the folder"):
+        train(folder, "balls.json")
+
+
+def test_a_plan_with_which_nothing_began_does_not_bind(folder):
+    """What was wrong in it can be put right in the same folder."""
+    assert taken_up(folder / "wrong", {}) == {}
+    (folder / "wrong").mkdir()
+    (folder / "wrong/plan.json").write_text(json.dumps(replace(SMALL, steps=3).as_json()))
+    assert taken_up(folder / "wrong", {}) == {}
+    train(folder, "wrong")
+    assert taken_up(folder / "wrong", {})["steps"] == SMALL.steps
 
 
 def test_a_training_that_has_ended_without_a_model_is_told_so(folder, whole):
