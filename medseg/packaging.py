@@ -8,7 +8,7 @@ import importlib.metadata
 import json
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -223,7 +223,7 @@ def _write_pages(
     """Everything around the models."""
     distribution = source.name.replace("_", "-")
     plugin = distribution.removeprefix("medseg-")
-    licences = list(dict.fromkeys([CODE_LICENCE, *(model.weights.licence for model in models)]))
+    licences = list(dict.fromkeys([CODE_LICENCE, *_terms(model.weights.licence for model in models)]))
     texts = _named(notices)
     values = {
         "name": plugin,
@@ -257,15 +257,22 @@ def _write_pages(
         (root / name).write_bytes(notice.read_bytes())
 
 
+def _terms(licences: Iterable[str]) -> Iterator[str]:
+    """What must all be kept to; what is joined otherwise than by AND alone stays as it is."""
+    for licence in licences:
+        yield from [licence] if "(" in licence or " OR " in licence else licence.split(" AND ")
+
+
 def _named(notices: Sequence[Path]) -> dict[str, Path]:
     """Notices by the names that they get; those of one name get a number, for none may take another's."""
     texts: dict[str, Path] = {}
     taken: set[str] = set()
     for notice in notices:
-        name, number = f"LICENSE.{notice.stem}.txt", 1
+        stem, number = notice.stem.removeprefix("LICENSE."), 1
+        name = f"LICENSE.{stem}.txt"
         while name.lower() in taken:  # some disks take capital letters for small ones
             number += 1
-            name = f"LICENSE.{notice.stem}-{number}.txt"
+            name = f"LICENSE.{stem}-{number}.txt"
         taken.add(name.lower())
         texts[name] = notice
     return texts

@@ -14,7 +14,11 @@ import sys
 from pathlib import Path
 
 DATA = json.loads((Path(__file__).parent / "heads.json").read_text(encoding="utf-8"))
-NOTICES = Path(__file__).parents[2] / "sample_volumes" / "licences"
+ROOT = Path(__file__).parents[2]
+NOTICES = (
+    *(ROOT / "sample_volumes" / "licences" / name for name in ("colin27_MNI.txt", "itk_Apache2.txt")),
+    ROOT / "plugins/medseg-linknet/src/medseg_linknet/weights/LICENSE.deepbet.txt",  # linknet starts from it
+)
 
 
 def main() -> None:
@@ -26,8 +30,8 @@ def main() -> None:
     command = [
         *(str(Path(sys.executable).with_name("medseg")), "package", "--name", "medseg-brain-tissue"),
         *("-o", str(given.out), "--probe", "s1_t1_head_defaced.nii.gz", "s1_surface_gm1_wm2.nii.gz", "2=1"),
-        *("--notice", str(NOTICES / "colin27_MNI.txt"), "--notice", str(NOTICES / "itk_Apache2.txt")),
-        *("--licence", DATA["licence"], "--training-data", DATA["description"]),
+        *(word for notice in NOTICES for word in ("--notice", str(notice))),
+        *("--training-data", DATA["description"]),
         *(f"brain-tissue-{run.name}={run}" for run in found),
     ]
     sys.exit(subprocess.run(command, check=False).returncode)

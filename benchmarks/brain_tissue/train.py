@@ -2,7 +2,8 @@
 
     python benchmarks/brain_tissue/train.py unet --data DATA -o RUNS
     python benchmarks/brain_tissue/train.py unet-t1 --data DATA -o RUNS          goes on from RUNS/unet
-    python benchmarks/brain_tissue/train.py unet-t1-1mm --data DATA -o RUNS      goes on from RUNS/unet-t1
+    python benchmarks/brain_tissue/train.py unet-t1-1mm --data DATA -o RUNS      goes on from RUNS/unet-t1,
+                                             and so on by unet-t1-box-first to unet-t1-box, the best
     python benchmarks/brain_tissue/train.py unet --data DATA -o RUNS --steps 300 --patch 80
 
 DATA holds ``volumes/`` and ``labels/`` with the files that heads.json names. The run is RUNS/NAME, with the
@@ -44,12 +45,14 @@ class Recipe:
             brain-tissue:brain-tissue-NAME`` takes those that ship.
         synthesis: what is painted otherwise than heads.json says.
         cases: those of heads.json that are learnt from; all, if none is named.
+        licence: of the weights that it starts from, beside that of the heads.
     """
 
     settings: Sequence[str]
     start: str | None = None
     synthesis: Mapping[str, float] = field(default_factory=dict)
     cases: Sequence[str] = ()
+    licence: str = ""
 
 
 def small(architecture: str, *more: str) -> Recipe:
@@ -106,18 +109,14 @@ RECIPES = {
         ),
         synthesis={"contrast_share": 0.9, "thick_share": 0.2},
     ),
-    # Painted images alone, most of them of any contrast.
-    "unet-any": Recipe(
-        settings=(*SMALL, "--steps", "3000", "--synthetic", "1", "--ema", "0.995", "--seed", "5"),
-        start="unet",
-        synthesis={"contrast_share": 0.2, "thick_share": 0.4},
-    ),
     "unet3d": small("unets:unet3d", "-o", "width=4", "-o", "norm=instance"),
     "vnet": small("vnet:vnet", "-o", "width=4"),
     "attention-unet": small("unets:attention-unet", "-o", "width=8"),
     "unetpp": small("unets:unetpp", "-o", "width=4", "--steps", "700"),
     # From random weights it found no grey matter in 1000 steps; those of the brain mask know heads already.
-    "linknet": replace(small("linknet:linknet", "--steps", "2000"), start="linknet:brain-mask"),
+    "linknet": replace(
+        small("linknet:linknet", "--steps", "2000"), start="linknet:brain-mask", licence="MIT"
+    ),
     # A step of the contour costs seconds, so the network that places it is there before, and goes slowly.
     "unet3d-tdac": Recipe(
         settings=(
@@ -141,6 +140,7 @@ def main() -> None:
     heads = json.loads((HERE / "heads.json").read_text(encoding="utf-8"))
     recipe = RECIPES[given.network]
     heads["synthesis"] |= recipe.synthesis
+    heads["licence"] = " AND ".join(filter(None, (heads["licence"], recipe.licence)))
     heads["cases"] = [case for case in heads["cases"] if case["name"] in recipe.cases or not recipe.cases]
     start = (
         ("--from", recipe.start if ":" in recipe.start else str(given.out / recipe.start))
