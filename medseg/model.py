@@ -142,9 +142,11 @@ class Input:
     mirror: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        for name, lengths in (("spacing_mm", self.spacing_mm), ("field_mm", self.field_mm)):
-            if lengths is not None and not all(math.isfinite(mm) and mm > 0 for mm in lengths):
-                raise ValueError(f"{name} is {tuple(lengths)}; wanted three finite numbers of mm above 0")
+        for name in ("spacing_mm", "field_mm"):
+            lengths: Any = getattr(self, name)  # of whatever type: the model holds it to its annotation
+            numbers = [mm for mm in lengths or () if isinstance(mm, int | float)]
+            if not all(math.isfinite(mm) and mm > 0 for mm in numbers):
+                raise ValueError(f"{name} is {lengths}; wanted three finite numbers of mm above 0")
         given, axes = tuple(self.mirror or ()), range(2 if isinstance(self.patch, Slices) else 3)
         if len(set(given)) < len(given) or not set(given) <= set(axes):
             raise ValueError(

@@ -113,8 +113,8 @@ RECIPES = {
     "vnet": small("vnet:vnet", "-o", "width=4"),
     "attention-unet": small("unets:attention-unet", "-o", "width=8"),
     "unetpp": small("unets:unetpp", "-o", "width=4", "--steps", "700"),
-    # Not shipped: from random weights it found no grey matter in 1000 steps, and from those of the brain mask,
-    # which know heads already, nothing else in 2000.
+    # Not shipped: from random weights it found no grey matter in 1000 steps, and from those of the brain
+    # mask, which know heads already, nothing else in 2000.
     "linknet": replace(
         small("linknet:linknet", "--steps", "2000"), start="linknet:brain-mask", licence="MIT"
     ),
