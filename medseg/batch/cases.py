@@ -99,7 +99,12 @@ def find_cases(
     registry = registry or default_registry()
     suffixes = known_suffixes(registry)
     listed = [entry for path in inputs if is_manifest(path) for entry in _listed(path, channels, suffixes)]
-    found = [(path, source) for path in inputs if not is_manifest(path) for source in _expand(path, registry)]
+    found = [
+        (path, source)
+        for path in inputs
+        if not is_manifest(path)
+        for source in _expand(path, registry, aside=out)
+    ]
     if len(channels) > 1:
         entries = _grouped(found, channels, suffixes)
         alone = len(inputs) == len(entries) == 1
@@ -316,15 +321,18 @@ def _is_folder(path: Path) -> bool:
         return False
 
 
-def _expand(path: Path, registry: Registry, *, seen: Sequence[Path] = ()) -> list[Path]:
+def _expand(
+    path: Path, registry: Registry, *, aside: Path | None = None, seen: Sequence[Path] = ()
+) -> list[Path]:
     """A file, or a folder that is one volume, as it is; else all that is readable in and below it.
 
-    What medseg wrote into a folder of its own is left out, and so is a link to a folder that is looked
-    into in any case; a link that leads nowhere is a case, which is refused when it is read.
+    Left out are the results of a run before, and a link to a folder that is looked into in any case; a link
+    that leads nowhere is a case, which is refused when it is read.
 
     Args:
         path: file or folder.
         registry: whose formats say what is readable.
+        aside: where results go: not looked into if it is below and has a journal.
         seen: the folders, as the disk knows them, that are being looked into.
     """
     if not path.is_dir():
@@ -350,10 +358,10 @@ def _expand(path: Path, registry: Registry, *, seen: Sequence[Path] = ()) -> lis
         entry
         for entry in inside
         if entry.is_dir()
-        and not (entry / JOURNAL).exists()
+        and not (aside and (entry / JOURNAL).exists() and entry.resolve() == aside.resolve())
         and not (entry.is_symlink() and _is_among(entry.resolve(), seen))
     ]
-    return files + [case for folder in folders for case in _expand(folder, registry, seen=seen)]
+    return files + [case for folder in folders for case in _expand(folder, registry, aside=aside, seen=seen)]
 
 
 def _leads_nowhere(path: Path) -> bool:

@@ -61,10 +61,13 @@ def test_links_are_followed_once_and_those_that_lead_nowhere_are_cases_to_be_ref
     assert [case.name for case in find_cases([study], tmp_path / "out")] == ["c", "sub-01_a", "sub-02_b"]
 
 
-def test_what_medseg_wrote_into_a_folder_within_the_inputs_is_no_input(tmp_path):
+def test_results_of_a_run_before_within_the_inputs_are_no_inputs_and_those_of_others_are(tmp_path):
     touch(tmp_path, "a.nii.gz")
-    touch(tmp_path / "out", "a.nii.gz", "medseg-journal.jsonl")
-    assert [case.sources for case in find_cases([tmp_path], tmp_path / "out")] == [(tmp_path / "a.nii.gz",)]
+    for name in ("other", "out"):
+        touch(tmp_path / name, "b.nii.gz", "medseg-journal.jsonl")
+    cases = find_cases([tmp_path], tmp_path / "out")
+    assert [case.sources[0].parent.name for case in cases] == [tmp_path.name, "other"]
+    assert len(expand_folder(tmp_path)) == 3
 
 
 def test_what_comes_beside_a_result_replaces_no_input(tmp_path):
