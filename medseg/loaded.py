@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,8 @@ class LoadedModel:
         execution: Execution,
         locator: "LoadedModel | None",
     ) -> None:
+        if execution.mirror is None:
+            execution = replace(execution, mirror=description.input.mirror_by_default)
         self._identify(found, description, device=device, registry=registry, execution=execution)
         self._locator = locator
         self._engine = Engine(

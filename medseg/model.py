@@ -124,6 +124,7 @@ class Input:
             ``medseg.nnunet_grid`` says: the field of view is divided into a whole number of voxels, values
             stay in their range, and thick slices are not mixed.
         mirror: axes along which windows may be flipped for ``--mirror``; None for all of them.
+        mirror_by_default: whether they are, where a user says nothing of it.
 
     Raises:
         ValueError: a length that is not above 0, or an axis that windows do not have.
@@ -140,6 +141,7 @@ class Input:
     crop: Literal["none", "nonzero"] = "none"
     resampling: Literal["centred", "nnunet"] = "centred"
     mirror: tuple[int, ...] | None = None
+    mirror_by_default: bool = False
 
     def __post_init__(self) -> None:
         for name in ("spacing_mm", "field_mm"):
@@ -151,6 +153,10 @@ class Input:
         if len(set(given)) < len(given) or not set(given) <= set(axes):
             raise ValueError(
                 f"mirror is {given}; wanted axes of a window, each once: {', '.join(map(str, axes))}"
+            )
+        if self.mirror_by_default and self.mirror == ():
+            raise ValueError(
+                "mirror_by_default is set, and mirror names no axis; wanted one, or None for all"
             )
 
 

@@ -67,6 +67,15 @@ def test_a_file_becomes_a_file_with_its_origin_beside_it(run, tmp_path):
     assert (origin["model"], origin["plugins"]["medseg-tiny"]) == ("tiny:bright", "0.3")
 
 
+def test_options_of_a_cohort_are_said_to_change_nothing_for_one_case(run, tmp_path):
+    write_head(tmp_path / "head.nii.gz")
+    command = ("segment", tmp_path / "head.nii.gz", "-m", "tiny:bright", "-o", tmp_path / "a.nii.gz")
+    done = run(*command, "--workers", 2, "--case-timeout", "4h")
+    assert done.exit_code == 0, done.stderr
+    assert "--workers, --case-timeout: for cohorts; this is one case" in done.stderr
+    assert "for cohorts" not in run(*command, "--overwrite").stderr
+
+
 def test_a_file_and_a_folder_make_a_folder(run, tmp_path):
     write_head(tmp_path / "head.nii.gz")
     done = run("segment", tmp_path / "head.nii.gz", "-m", "bright", "-o", tmp_path / "out")

@@ -194,6 +194,7 @@ def test_labels_need_not_be_close_together():
         ({"mirror": (3,)}, "mirror is"),
         ({"mirror": (1, 1)}, "mirror is"),
         ({"mirror": (2,), "patch": Slices(axis=0, size=(8, 8))}, "each once: 0, 1$"),
+        ({"mirror": (), "mirror_by_default": True}, "mirror_by_default is set, and mirror names no axis"),
     ],
 )
 def test_an_input_that_no_volume_can_meet_is_refused(changed, message):

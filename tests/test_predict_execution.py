@@ -6,7 +6,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 import pytest
 
-from medseg.errors import Cancelled, ResourceError
+from medseg.errors import Cancelled, OptionError, ResourceError
 from medseg.inference.execution import Execution
 from medseg.inference.memory import plan_memory
 from medseg.inference.room import Room
@@ -53,6 +53,11 @@ def test_mirroring_changes_nothing_for_a_network_that_looks_at_single_voxels(run
 def test_a_run_that_needs_more_memory_than_allowed_is_refused(run):
     with pytest.raises(ResourceError, match=r"this run needs about .* GB, .*--max-ram allows 0\.00 GB"):
         run(max_ram=10**6)
+
+
+def test_a_limit_on_a_gpus_memory_is_refused_on_a_cpu(run):
+    with pytest.raises(OptionError, match=r"--max-vram.* was given for tiny:bright, which runs on the CPU"):
+        run(max_vram=2**30)
 
 
 def test_a_result_says_how_it_was_run_and_what_memory_was_predicted(run):

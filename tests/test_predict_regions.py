@@ -13,6 +13,7 @@ from torch import nn
 from medseg import description
 from medseg.errors import OptionError
 from medseg.inference.execution import Execution
+from medseg.loaded import LoadedModel
 from medseg.plugin import (
     Architecture,
     Channel,
@@ -25,7 +26,8 @@ from medseg.plugin import (
     hookimpl,
 )
 from medseg.predict import load_model
-from medseg.registry import Registry
+from medseg.registry import Registered, Registry, default_registry
+from medseg.segmenter import Segmenter
 from medseg.volume import Volume
 
 LEVELS = (20.0, 50.0, 80.0)
@@ -136,3 +138,35 @@ def test_a_model_that_was_trained_without_mirroring_is_not_mirrored(model):
     never = replace(model, input=replace(model.input, mirror=()))
     with pytest.raises(OptionError, match="trained without mirroring; leave out --mirror"):
         segmented(never, mirror=True)
+
+
+class Beside(nn.Module):
+    """Each voxel's class is told by the voxel before it along the first axis, so that flips differ."""
+
+    def forward(self, x):
+        return torch.cat([torch.roll(x, 1, 2) - 49.5, torch.full_like(x, -1.0).repeat(1, 2, 1, 1, 1)], 1)
+
+
+@pytest.mark.parametrize("asked", [None, True, False])
+@pytest.mark.parametrize("by_default", [True, False])
+def test_the_contract_says_whether_windows_are_mirrored_and_its_user_has_the_last_word(
+    model, by_default, asked
+):
+    wanted = replace(model.input, mirror=(0,), mirror_by_default=by_default)
+    values = np.zeros((16, 16, 16), np.float32)
+    values[8] = 60
+    loaded = LoadedModel(
+        found=Registered(component=model, kind="model", plugin="mine"),
+        description=replace(model, input=wanted),
+        network=Segmenter(Beside(), None),
+        device=torch.device("cpu"),
+        registry=default_registry(),
+        execution=Execution(mirror=asked),
+        locator=None,
+    )
+    result = loaded.segment(Volume(values, np.eye(4)))
+    mirrored = by_default if asked is None else asked
+    assert result.provenance["execution"]["mirror"] is mirrored
+    # The mean of one logit of 10.5 and one of -49.5 is below 0.
+    rows = np.flatnonzero(result.labels.array.any((1, 2))).tolist()
+    assert rows == ([] if mirrored else [9])

@@ -46,6 +46,18 @@ def cohort_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def say_what_is_for_cohorts(context: click.Context) -> None:
+    """Say, of one case, which options of a cohort were given and change nothing."""
+    flags = {"workers": "--workers", "ray": "--ray", "case_timeout": "--case-timeout"}
+    given = [
+        flag
+        for name, flag in flags.items()
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    ]
+    if given:
+        click.echo(f"{', '.join(given)}: for cohorts; this is one case, which is done without", err=True)
+
+
 def timeout_of(text: str) -> float:
     """``90s``, ``30m`` or ``4h`` as seconds.
 

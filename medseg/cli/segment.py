@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from medseg.cli.cohort import cohort_options, stopped_by_sigterm, timeout_of
+from medseg.cli.cohort import cohort_options, say_what_is_for_cohorts, stopped_by_sigterm, timeout_of
 from medseg.cli.document import as_json, print_json
 from medseg.cli.options import (
     EXISTING,
@@ -115,7 +115,11 @@ def _cases(
 )
 @precision_option
 @least_dice_option
-@click.option("--mirror", is_flag=True, help="Average over the flips that the model was trained with.")
+@click.option(
+    "--mirror/--no-mirror",
+    default=None,
+    help="Whether to average over the flips that the model was trained with; as its contract says.",
+)
 @click.option(
     "--probabilities",
     is_flag=True,
@@ -146,7 +150,7 @@ def segment(
     backend: str,
     precision: str,
     least_dice: float,
-    mirror: bool,
+    mirror: bool | None,
     probabilities: bool,
     deterministic: bool,
     max_ram: str | None,
@@ -213,6 +217,7 @@ def segment(
         "force": force,
     }
     if channel_pairs or is_alone(inputs, cases):
+        say_what_is_for_cohorts(click.get_current_context())
         status = _segment_one(cases[0], job, overwrite=overwrite, json_=json_)
     else:
         status = _segment_cohort(

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from medseg.cli.document import as_json, print_json
-from medseg.cli.options import EXISTING, device_option, out_and_options
+from medseg.cli.options import EXISTING, allow_option, device_option, out_and_options
 
 
 @click.command()
@@ -23,6 +23,7 @@ from medseg.cli.options import EXISTING, device_option, out_and_options
     "see: medseg plugin list --kind architecture.",
 )
 @click.option("--root", type=EXISTING, help="What the paths in DATA are relative to; DATA's own folder.")
+@allow_option
 @click.option(
     "--from",
     "start",
@@ -65,6 +66,12 @@ from medseg.cli.options import EXISTING, device_option, out_and_options
 @click.option("--foreground", type=float, help="Share of patches centred on what is learnt.  [default: 0.67]")
 @click.option("--no-mirror", is_flag=True, help="Never mirror left and right.")
 @click.option(
+    "--mirror-in-use",
+    is_flag=True,
+    default=None,
+    help="The model averages over mirrored windows unless told otherwise: twice the work.",
+)
+@click.option(
     "--precision",
     type=click.Choice(["32", "bf16-mixed", "16-mixed"]),
     help="Of the arithmetic.  [default: 32]",
@@ -92,6 +99,7 @@ def train(
     data: Path,
     outs: tuple[str, ...],
     root: Path | None,
+    allow: tuple[str, ...],
     start: str | None,
     memory: str | None,
     workers: int,
@@ -112,6 +120,7 @@ def train(
     out, options = out_and_options(outs)
     from medseg.inference.memory import parse_bytes
     from medseg.model_folder import is_model_folder
+    from medseg.options import parse_pairs
     from medseg.predict import choose_device
     from medseg.registry import default_registry
     from medseg.training.checking import check_dataset
@@ -125,7 +134,7 @@ def train(
 
     registry = default_registry()
     begun = find_start(start, registry=registry) if start else None
-    dataset = with_validation(read_dataset(data, root=root))
+    dataset = with_validation(read_dataset(data, root=root, permissions=parse_pairs(allow, flag="--allow")))
     report = check_dataset(dataset)
     show_report(dataset, report)
     place = choose_device(device)

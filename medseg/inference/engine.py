@@ -74,6 +74,11 @@ class Engine:
         self._device = device
         self._execution = execution
         self._registry = registry
+        if execution.max_vram is not None and device.type == "cpu":
+            raise OptionError(
+                f"a limit on a GPU's memory (--max-vram) was given for {name}, which runs on the CPU; "
+                "leave it out, or choose the GPU with --device cuda"
+            )
         self._mirror = self._mirrored_axes() if execution.mirror else ()
         self._identity = {
             "weights": description.weights.sha256,

@@ -24,7 +24,7 @@ class Execution:
             of a window of the first volume agree with those of float32, and refused otherwise.
         least_dice: that each label of that window must reach.
         mirror: average over all flips of each window along the axes that the model was trained with:
-            up to eight times the work in 3-D.
+            up to eight times the work in 3-D. None: as the model's contract says.
         deterministic: the same bytes on the same machine, run after run, where a GPU would not.
         probabilities: also keep the probability of each label, and their entropy, on the disk.
         attention: also keep the maps of the network's attention gates, if it has any: a second pass.
@@ -36,7 +36,7 @@ class Execution:
     backend: str = "eager"
     precision: Precision = "float32"
     least_dice: float = 0.995
-    mirror: bool = False
+    mirror: bool | None = None
     deterministic: bool = False
     probabilities: bool = False
     attention: bool = False

@@ -10,7 +10,6 @@ import numpy as np
 
 from medseg import contract
 from medseg.errors import ContractError, VolumeError
-from medseg.formats import load
 from medseg.geometry import reorient, reorient_together
 from medseg.model import Channel, Input, Windows
 from medseg.storage import contiguous
@@ -122,7 +121,7 @@ def check_dataset(dataset: Dataset) -> Report:
 def _look_at(case: Case, dataset: Dataset) -> tuple[CaseFacts, list[Finding], frozenset[str]]:
     """A case's facts, what was found, and a hash of each of its channels."""
     found: list[Finding] = []
-    read = [load(case.labels, kind="labels"), *(load(path) for path in case.images)]
+    read = [case.read_labels(), *case.read_images()]
     # Each by itself where they are not on one grid, which is then said.
     together = all(volume.grid.matches(read[0].grid) for volume in read)
     turned = (

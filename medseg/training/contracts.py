@@ -2,6 +2,7 @@
 
 import re
 
+from medseg.errors import OptionError
 from medseg.model import Input, Model, Weights, Windows
 from medseg.training.dataset import Dataset, one_sided, sides_of
 from medseg.training.plan import Plan
@@ -34,7 +35,18 @@ def contract_of(plan: Plan, dataset: Dataset) -> Model:
 
 
 def input_of(plan: Plan, dataset: Dataset) -> Input:
-    """What the network expects to see."""
+    """What the network expects to see.
+
+    Raises:
+        OptionError: windows are to be mirrored in use of a model that no mirrored patch was shown.
+    """
+    # Before scores of a mirrored window are added, those of left and right would have to change places.
+    axes = (0,) if mirrors(plan, dataset) and not sides_of(dataset) else ()
+    if plan.mirror_in_use and not axes:
+        raise OptionError(
+            "mirror_in_use is set, and this model cannot average over mirrored windows: its patches are not "
+            "mirrored in training, or its classes tell left from right; leave it out"
+        )
     return Input(
         channels=dataset.channels,
         spacing_mm=plan.spacing_mm,
@@ -43,8 +55,8 @@ def input_of(plan: Plan, dataset: Dataset) -> Input:
         steps=plan.intensities,
         interpolation=plan.interpolation,
         locator=plan.locator,
-        # Before scores of a mirrored window are added, those of left and right would have to change places.
-        mirror=(0,) if mirrors(plan, dataset) and not sides_of(dataset) else (),
+        mirror=axes,
+        mirror_by_default=plan.mirror_in_use,
     )
 
 

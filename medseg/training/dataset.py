@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg.errors import ContractError
+from medseg.formats import load, reader_options
 from medseg.model import Channel, Label
 from medseg.training.synthesis import Recipe
+from medseg.volume import Volume
 
 Split = Literal["train", "val", "test"]
 
@@ -49,12 +51,30 @@ class Case:
         images: a path for each channel, in order; empty if images are painted from the labels.
         labels: path of the label map.
         split: ``train``; ``val`` is scored while training goes on; ``test`` is never looked at.
+        permissions: of the files' readers, by name.
     """
 
     name: str
     images: tuple[Path, ...]
     labels: Path
     split: Split = "train"
+    permissions: Mapping[str, Any] = field(default_factory=dict)
+
+    def read_images(self) -> list[Volume]:
+        """Each channel's volume.
+
+        Raises:
+            VolumeError: a reader refuses one.
+        """
+        return [load(path, **reader_options(path, self.permissions)) for path in self.images]
+
+    def read_labels(self) -> Volume:
+        """The label map.
+
+        Raises:
+            VolumeError: its reader refuses it.
+        """
+        return load(self.labels, kind="labels", **reader_options(self.labels, self.permissions))
 
 
 @dataclass(frozen=True, kw_only=True)

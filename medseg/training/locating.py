@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from medseg.errors import ContractError
-from medseg.formats import load
 from medseg.geometry import crop
 from medseg.inference.execution import Execution
 from medseg.loaded import LoadedModel
@@ -47,9 +46,7 @@ class Locating:
         """
         if case.images:
             try:
-                start, stop = self.model.find_box(
-                    [load(path) for path in case.images], self.use, home=volumes[0].grid
-                )
+                start, stop = self.model.find_box(case.read_images(), self.use, home=volumes[0].grid)
             except ContractError as error:
                 raise ContractError(f"{case.name}: {error}") from error
             return [crop(volume, start, stop)[0] for volume in volumes]

@@ -39,6 +39,7 @@ class Plan:
         ema: decay of the moving average of the weights that is kept; 0 keeps the last weights.
         foreground: share of the patches that are centred on a voxel that is learnt.
         mirror: patches are mirrored along the first axis half the time.
+        mirror_in_use: the model averages over mirrored windows, unless its user says otherwise.
         synthetic: share of the patches that are painted, of cases that have an image as well.
         seed: of weights and samples.
         start: sha256 of the weights that it starts from; empty for random ones.
@@ -72,6 +73,7 @@ class Plan:
     ema: float = 0.99
     foreground: float = 0.67
     mirror: bool = True
+    mirror_in_use: bool = False
     synthetic: float = 0.5
     seed: int = 0
     start: str = ""

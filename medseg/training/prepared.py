@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from medseg.atomic import write_together
 from medseg.errors import VolumeError
-from medseg.formats import load
 from medseg.geometry import reorient, reorient_together, resample, resample_to
 from medseg.model import Input
 from medseg.options import check_options
@@ -79,10 +78,11 @@ def prepare_image(
     assert wanted.spacing_mm is not None  # a plan has one
     learnt_as = [sorted(dataset.classes.items()), dataset.instances]
     found_by = locating.key if locating else []
-    key = _key([_FORM, facts.image_sha256, facts.labels_sha256, asdict(wanted), learnt_as, found_by])
+    content = [facts.spacing_mm, facts.image_sha256, facts.labels_sha256]
+    key = _key([_FORM, *content, asdict(wanted), learnt_as, found_by])
     paths = {what: folder / f"{_file_name(case)}-{key}.{what}.npy" for what in ("image", "classes")}
     if not all(path.exists() for path in paths.values()):
-        read = [*(load(path) for path in case.images), load(case.labels, kind="labels")]
+        read = [*case.read_images(), case.read_labels()]
         *volumes, labels = reorient_together(read, wanted.orientation)[0]
         if locating:  # labels too: resampled as a whole, their voxels would lie between those of the image
             *volumes, labels = locating.around(case, [*volumes, labels], dataset)
@@ -130,10 +130,10 @@ def prepare_regions(
     """
     table = _table(dataset)
     found_by = [facts.image_sha256, locating.key] if locating else []
-    key = _key([_FORM, facts.labels_sha256, FINE_MM, beyond_mm, table, found_by])
+    key = _key([_FORM, facts.spacing_mm, facts.labels_sha256, FINE_MM, beyond_mm, table, found_by])
     path = folder / f"{_file_name(case)}-{key}.regions.npy"
     if not path.exists():
-        labels = reorient(load(case.labels, kind="labels"), "RAS")[0]
+        labels = reorient(case.read_labels(), "RAS")[0]
         if labels.array.max() > 255:
             raise VolumeError(
                 f"{case.name}: labels up to {labels.array.max()}; the generator paints 0 to 255"

@@ -1,12 +1,14 @@
 """A dataset from whatever it is given as: a manifest, a table, another tool's list, or a folder."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from medseg.errors import ContractError, MedsegError
-from medseg.formats import known_suffixes, load, stem_of
+from medseg.formats import check_permissions, known_suffixes, stem_of
 from medseg.model import Label
 from medseg.registry import default_registry
 from medseg.training.dataset import Case, Dataset, label
@@ -15,7 +17,9 @@ from medseg.training.manifest import ANY_MR, read_json, read_manifest, read_tabl
 from medseg.training.synthesis import Recipe
 
 
-def read_dataset(path: Path, *, root: Path | None = None) -> Dataset:
+def read_dataset(
+    path: Path, *, root: Path | None = None, permissions: Mapping[str, Any] | None = None
+) -> Dataset:
     """A dataset.
 
     Args:
@@ -23,9 +27,11 @@ def read_dataset(path: Path, *, root: Path | None = None) -> Dataset:
             a folder with ``images`` and ``labels``, whose files have the same names, or with ``labels``
             alone, from which images are painted.
         root: what the paths in a list are relative to; the list's own folder, if None.
+        permissions: for the readers of all files; each gets those that it knows.
 
     Raises:
         ContractError: it is none of these, or has no case.
+        OptionError: a permission that none of the readers knows.
     """
     dataset = _read(path, root)
     if not dataset.cases:
@@ -34,12 +40,17 @@ def read_dataset(path: Path, *, root: Path | None = None) -> Dataset:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ContractError(f"{path}: several cases are called {', '.join(twice)}; give each its own name")
-    absent = [file for case in dataset.cases for file in (*case.images, case.labels) if not file.exists()]
+    files = [file for case in dataset.cases for file in (*case.images, case.labels)]
+    absent = [file for file in files if not file.exists()]
     if absent:
         raise ContractError(
             f"{path}: {len(absent)} files are not there, such as {absent[0]}; paths are relative to the "
             "list, or to --root"
         )
+    if permissions:
+        check_permissions(files, permissions)
+        cases = tuple(replace(case, permissions=permissions) for case in dataset.cases)
+        dataset = replace(dataset, cases=cases)
     return dataset if dataset.labels else replace(dataset, labels=_labels_found(dataset))
 
 
@@ -98,5 +109,5 @@ def _shown(folder: Path) -> list[Path]:
 
 def _labels_found(dataset: Dataset) -> tuple[Label, ...]:
     """Classes 0 to the largest value of any label map, where no list names them."""
-    largest = max(int(np.max(load(case.labels, kind="labels").array)) for case in dataset.cases)
+    largest = max(int(np.max(case.read_labels().array)) for case in dataset.cases)
     return tuple(label(n, f"label {n}" if n else "background") for n in range(largest + 1))

@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 
 from medseg.evaluation.evaluate import evaluate
-from medseg.formats import load
 from medseg.inference.execution import Execution
 from medseg.loaded import LoadedModel
 from medseg.model import Model, Windows
@@ -67,10 +66,10 @@ class Validation:
             execution=Execution(),
             locator=self._locator,
         )
-        images = [load(path) for path in case.images]
+        images = case.read_images()
         segmentation = loaded.segment(images)
         names = {label.value: label.name for label in self._dataset.labels[1:]}
-        truth = load(case.labels, kind="labels")
+        truth = case.read_labels()
         scores = evaluate(
             segmentation.labels,
             truth.with_array(self._dataset.learnt(truth.array)),

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from medseg.errors import ContractError
+from medseg.errors import ContractError, OptionError
 from medseg.plugin import Channel
 from medseg.training.contracts import input_of
 from medseg.training.dataset import Dataset, label, one_sided, sides_of
@@ -90,6 +90,18 @@ def test_windows_of_a_model_that_tells_sides_apart_are_not_mirrored(labels, axes
     dataset = Dataset(name="k", channels=channels, labels=labels, cases=())
     assert input_of(plan(), dataset).mirror == axes
     assert input_of(plan(mirror=False), dataset).mirror == ()
+
+
+def test_a_model_of_mirrored_patches_may_average_over_mirrored_windows_in_use():
+    body = described((label(0, "background"), label(1, "kidneys")))
+    assert input_of(plan(mirror_in_use=True), body).mirror_by_default
+    assert not input_of(plan(), body).mirror_by_default
+    for other, dataset in (
+        (plan(mirror_in_use=True, mirror=False), body),
+        (plan(mirror_in_use=True), described(SIDES)),
+    ):
+        with pytest.raises(OptionError, match="mirror_in_use is set, and this model cannot"):
+            input_of(other, dataset)
 
 
 NAMELESS = (label(0, "background"), label(1, "lh-kidney"), label(2, "rh-kidney"))

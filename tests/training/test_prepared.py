@@ -102,6 +102,13 @@ def test_files_of_another_form_or_another_table_of_classes_are_not_taken(prepare
     assert len(set((tmp_path / "prepared").iterdir()) - files) == 2
 
 
+def test_files_of_the_same_voxels_at_another_spacing_are_not_taken(prepare):
+    image = np.random.default_rng(0).random((8, 8, 8)).astype(np.float32)
+    labels = np.ones((8, 8, 8), np.uint8)
+    assert prepare(image, labels).classes.shape == (8, 8, 8)
+    assert prepare(image, labels, affine=np.diag([2, 1, 1, 1.0])).classes.shape == (16, 8, 8)
+
+
 @pytest.mark.parametrize("name", ["site 1/anna", "../anna", "ä" * 200, "🙂" * 100])
 def test_a_case_may_have_any_name(prepare, tmp_path, name):
     image = np.random.default_rng(0).random((8, 8, 8)).astype(np.float32)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import medseg
-from medseg import ContractError, Volume, save
+from medseg import ContractError, OptionError, Volume, save
 from medseg.testing.phantoms import make_phantom
 from medseg.training.checking import check_dataset
 from medseg.training.dataset import mirrored_pairs, with_validation
@@ -324,3 +324,21 @@ def test_labels_named_for_sides_change_in_a_mirror(folder, one, other):
 def test_labels_of_other_names_stay_in_a_mirror(folder, one, other):
     path = manifest(folder, [entry(0)], labels=["background", one, other])
     assert mirrored_pairs(read_dataset(path).labels) == ()
+
+
+def test_permissions_are_for_the_readers_of_all_files_and_an_unknown_one_is_refused(folder):
+    file = folder / "images/case3.nii.gz"
+    holed = medseg.load(file)
+    voxels = holed.array.astype(np.float32)
+    voxels[2, 3, 4] = np.nan
+    file.unlink()
+    save(holed.with_array(voxels), file)
+    (refused,) = check_dataset(read_dataset(folder)).fatal
+    assert refused.case == "case3"
+    assert "--allow nonfinite=0" in refused.sentence
+    allowed = read_dataset(folder, permissions={"nonfinite": "7"})
+    assert check_dataset(allowed).fatal == ()
+    image = {case.name: case for case in allowed.cases}["case3"].read_images()[0]
+    assert image.array[2, 3, 4] == 7
+    with pytest.raises(OptionError, match="--allow holes: no reader of these inputs has it"):
+        read_dataset(folder, permissions={"holes": "7"})

@@ -128,20 +128,22 @@ def _execution_form(model: Model, network: Registered, *, key: str) -> dict[str,
             ),
             "mirror": st.checkbox(
                 "Average over mirrored passes",
+                value=model.input.mirror_by_default,
                 key=f"{key}-mirror",
                 help="The network sees every flip of the image: steadier, and up to eight times slower.",
             )
             if model.input.mirror != ()
-            else False,
+            else None,
             "attention": st.checkbox(
                 "Attention gates",
                 key=f"{key}-attention",
                 help="What passes the network's gates, as maps over the image: a second pass.",
             )
             if cast(Architecture, network.component).attention
-            else False,
+            else None,
         }
-    return {name: value for name, value in wanted.items() if value}
+    usual = {"probabilities": False, "mirror": model.input.mirror_by_default, "attention": False}
+    return {name: value for name, value in wanted.items() if value is not None and value != usual[name]}
 
 
 def _options_form(model: Model, network: Registered, *, key: str) -> dict[str, Any]:
