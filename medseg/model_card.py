@@ -22,7 +22,7 @@ def model_card(model: Model, *, use: str = "THIS_FOLDER") -> str:
         ("channels", channels),
         ("orientation", wanted.orientation),
         ("voxel size", _spacing(wanted)),
-        ("seen as", _patch(wanted.patch)),
+        ("seen as", _patch(wanted.patch) + ", averaged with its mirror images" * wanted.mirror_by_default),
     ]
     table = "\n".join(f"| {name} | {_cell(value)} |" for name, value in rows)
     labels = "\n".join(f"| {label.value} | {_cell(label.name)} |" for label in model.labels)

@@ -79,6 +79,9 @@ __all__ = [
     "label_colour",
 ]
 
+Precision = Literal["float32", "float16", "bfloat16", "int8"]
+"""What a network computes in."""
+
 API_VERSION = 1
 """The integer that a plugin states as ``MEDSEG_API``; a newer plugin is refused with a sentence."""
 
@@ -261,7 +264,7 @@ class Backend(Component):
     """
 
     devices: tuple[str, ...]
-    precision: Literal["float32", "float16", "int8"] = "float32"
+    precision: Precision = "float32"
 
 
 @dataclass(frozen=True, kw_only=True)

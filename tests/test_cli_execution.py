@@ -95,6 +95,7 @@ def test_a_precision_that_the_model_or_the_machine_has_not_is_refused_by_name(
     for precision, why in (
         ("int8", "no layer of the network can be in int8"),
         ("float16", "this processor has no float16 arithmetic"),
+        ("bfloat16", "this processor has no bfloat16 arithmetic"),
     ):
         arguments = ("segment", head, "-m", "tiny:bright", "-o", tmp_path / "m.nii", "--precision", precision)
         done = run(*arguments, "--device", "cpu")

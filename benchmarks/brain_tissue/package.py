@@ -14,7 +14,11 @@ import sys
 from pathlib import Path
 
 DATA = json.loads((Path(__file__).parent / "heads.json").read_text(encoding="utf-8"))
-NOTICES = Path(__file__).parents[2] / "sample_volumes" / "licences"
+REPOSITORY = Path(__file__).parents[2]
+NOTICES = (
+    *(REPOSITORY / "sample_volumes/licences" / name for name in ("colin27_MNI.txt", "itk_Apache2.txt")),
+    REPOSITORY / "plugins/medseg-linknet/src/medseg_linknet/weights/LICENSE.deepbet.txt",
+)
 
 
 def main() -> None:
@@ -26,7 +30,7 @@ def main() -> None:
     command = [
         *(str(Path(sys.executable).with_name("medseg")), "package", "--name", "medseg-brain-tissue"),
         *("-o", str(given.out), "--probe", "s1_t1_head_defaced.nii.gz", "s1_surface_gm1_wm2.nii.gz", "2=1"),
-        *("--notice", str(NOTICES / "colin27_MNI.txt"), "--notice", str(NOTICES / "itk_Apache2.txt")),
+        *(word for notice in NOTICES for word in ("--notice", str(notice))),
         *("--training-data", DATA["description"]),
         *(f"brain-tissue-{run.name}={run}" for run in found),
     ]

@@ -49,9 +49,17 @@ def compiled(module: nn.Module, example: Tensor) -> Call:
 
 def autocast(module: nn.Module, example: Tensor) -> Call:  # noqa: ARG001  # as above
     """The module in float16 where torch deems it safe, in float32 elsewhere; on CUDA."""
+    return _cast(module, torch.float16)
 
+
+def autocast_bfloat16(module: nn.Module, example: Tensor) -> Call:  # noqa: ARG001  # as above
+    """The module in bfloat16 where torch deems it safe, in float32 elsewhere; on CUDA."""
+    return _cast(module, torch.bfloat16)
+
+
+def _cast(module: nn.Module, dtype: torch.dtype) -> Call:
     def call(x: Tensor) -> Tensor:
-        with torch.autocast("cuda", dtype=torch.float16):
+        with torch.autocast("cuda", dtype=dtype):
             answer: Tensor = module(x)
         return answer.float()
 

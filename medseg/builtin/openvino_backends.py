@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU: in float32, in float16 where the processor computes in it, and in int8.
+"""OpenVINO on the CPU: in float32, in float16 or bfloat16 where the processor computes in it, and in int8.
 
 Each factory takes a module in eval mode and an example of its input, and returns a callable with the
 module's signature for inputs of that shape; torch's number of threads is used.
@@ -56,13 +56,24 @@ def openvino_float16(module: nn.Module, example: Tensor, *, saved: str = "") -> 
     Raises:
         ResourceError: openvino is not installed, or the processor has no float16 arithmetic.
     """
-    able = _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    if "FP16" not in able:
-        raise ResourceError(
-            "this processor has no float16 arithmetic (AVX512-FP16 or AMX-FP16); OpenVINO finds "
-            + ", ".join(able)
-        )
+    _refuse_without("FP16", "float16 arithmetic (AVX512-FP16 or AMX-FP16)")
     return _call(saved, "f16", lambda: _convert(module, example[:1]))
+
+
+def openvino_bfloat16(module: nn.Module, example: Tensor, *, saved: str = "") -> Call:
+    """The module in bfloat16: as ``openvino_float16``.
+
+    Raises:
+        ResourceError: openvino is not installed, or the processor has no bfloat16 arithmetic.
+    """
+    _refuse_without("BF16", "bfloat16 arithmetic (AVX512-BF16 or AMX-BF16)")
+    return _call(saved, "bf16", lambda: _convert(module, example[:1]))
+
+
+def _refuse_without(capability: str, arithmetic: str) -> None:
+    able = _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    if capability not in able:
+        raise ResourceError(f"this processor has no {arithmetic}; OpenVINO finds {', '.join(able)}")
 
 
 def openvino_int8(

@@ -5,7 +5,7 @@ from typing import Literal
 
 from medseg.builtin.losses.descriptions import LOSSES
 from medseg.builtin.metrics.descriptions import METRICS
-from medseg.plugin import Backend, Export, Format, Loss, Metric, Step, hookimpl
+from medseg.plugin import Backend, Export, Format, Loss, Metric, Precision, Step, hookimpl
 
 MEDSEG_API = 1
 
@@ -77,27 +77,45 @@ def medseg_backends() -> Iterator[Backend]:
     )
     for name, factory, devices, summary in kinds:
         yield Backend(name=name, factory=f"medseg.builtin.{factory}", summary=summary, devices=devices)
-    yield Backend(
-        name="autocast",
-        factory="medseg.builtin.backends:autocast",
-        summary="Torch in float16 where that is safe",
-        devices=cuda,
-        precision="float16",
+    lower: tuple[tuple[str, str, tuple[str, ...], Precision, str], ...] = (
+        ("autocast", "backends:autocast", cuda, "float16", "Torch in float16 where that is safe"),
+        (
+            "autocast-bfloat16",
+            "backends:autocast_bfloat16",
+            cuda,
+            "bfloat16",
+            "Torch in bfloat16 where that is safe",
+        ),
+        (
+            "openvino-float16",
+            "openvino_backends:openvino_float16",
+            cpu,
+            "float16",
+            "OpenVINO in float16, where the processor has it",
+        ),
+        (
+            "openvino-bfloat16",
+            "openvino_backends:openvino_bfloat16",
+            cpu,
+            "bfloat16",
+            "OpenVINO in bfloat16, where the processor has it",
+        ),
+        (
+            "openvino-int8",
+            "openvino_backends:openvino_int8",
+            cpu,
+            "int8",
+            "OpenVINO in int8; needs openvino and nncf",
+        ),
     )
-    yield Backend(
-        name="openvino-float16",
-        factory="medseg.builtin.openvino_backends:openvino_float16",
-        summary="OpenVINO in float16, where the processor has it",
-        devices=cpu,
-        precision="float16",
-    )
-    yield Backend(
-        name="openvino-int8",
-        factory="medseg.builtin.openvino_backends:openvino_int8",
-        summary="OpenVINO in int8; needs openvino and nncf",
-        devices=cpu,
-        precision="int8",
-    )
+    for name, factory, devices, precision, summary in lower:
+        yield Backend(
+            name=name,
+            factory=f"medseg.builtin.{factory}",
+            summary=summary,
+            devices=devices,
+            precision=precision,
+        )
 
 
 @hookimpl

@@ -17,7 +17,7 @@ from medseg.cli.options import (
 from medseg.errors import OptionError, VolumeError
 
 if TYPE_CHECKING:  # `medseg --help` needs no torch
-    from medseg.inference.execution import Precision
+    from medseg.plugin import Precision
 
 
 @click.command()

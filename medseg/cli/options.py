@@ -53,7 +53,7 @@ allow_option = click.option(
 
 precision_option = click.option(
     "--precision",
-    type=click.Choice(["float32", "float16", "int8"]),
+    type=click.Choice(["float32", "float16", "bfloat16", "int8"]),
     default="float32",
     show_default=True,
     help="What the network computes in. A lower one is taken only if its labels on a window agree with those "

@@ -12,7 +12,7 @@ from torch import nn
 
 from medseg.agreement import agreement
 from medseg.builtin import openvino_backends
-from medseg.builtin.openvino_backends import openvino, openvino_float16, openvino_int8
+from medseg.builtin.openvino_backends import openvino, openvino_bfloat16, openvino_float16, openvino_int8
 from medseg.errors import ContractError, OptionError, ResourceError, UnknownNameError
 from medseg.inference.backends import Backends
 from medseg.inference.execution import Execution
@@ -268,14 +268,21 @@ def test_what_a_machine_lacks_is_named():
         tensorrt(None, WINDOW)
 
 
-def test_openvino_in_float16_takes_the_shape_of_one_of_its_windows(net, monkeypatch):
-    """Also where the processor has no float16: OpenVINO then computes in float32."""
+@pytest.mark.parametrize(
+    ("make", "capability", "bound"),
+    [(openvino_float16, "FP16", 1e-2), (openvino_bfloat16, "BF16", 5e-2)],
+    ids=["float16", "bfloat16"],
+)
+def test_openvino_in_half_precision_takes_the_shape_of_one_of_its_windows(
+    net, monkeypatch, make, capability, bound
+):
+    """Also where the processor has it not: OpenVINO then computes in float32."""
     real = openvino_backends._core()
-    able = SimpleNamespace(get_property=lambda *_: ["FP32", "FP16"], compile_model=real.compile_model)
+    able = SimpleNamespace(get_property=lambda *_: ["FP32", capability], compile_model=real.compile_model)
     monkeypatch.setattr(openvino_backends, "_core", lambda: able)
-    call = openvino_float16(net, SEVERAL)
+    call = make(net, SEVERAL)
     for n in range(len(SEVERAL)):
-        assert torch.allclose(call(SEVERAL[n : n + 1]), net(SEVERAL[n : n + 1]), atol=1e-2)
+        assert torch.allclose(call(SEVERAL[n : n + 1]), net(SEVERAL[n : n + 1]), atol=bound)
 
 
 def test_importing_openvino_reports_to_nobody():

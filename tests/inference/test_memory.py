@@ -179,7 +179,7 @@ def test_torch_computes_as_an_execution_says_and_as_before_after():
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"precision": "int4"}, "precision is 'int4'; wanted float32, float16, int8"),
+        ({"precision": "int4"}, "precision is 'int4'; wanted float32, float16, bfloat16, int8"),
         ({"least_dice": 0.0}, "above 0"),
         ({"least_dice": 1.5}, "1 at the most"),
     ],

@@ -13,16 +13,17 @@ from medseg.testing.expectation import CannotRunError, expect
 from medseg.testing.networks import difference
 from medseg.testing.subject import Subject
 
-# Of the largest value. int8 has 127 steps to either side, and errs by half of one in each layer.
-TOLERANCES = {"float32": 1e-3, "float16": 1e-2, "int8": 5e-2}
+# Of the largest value. int8 has 127 steps to either side, and errs by half of one in each layer; bfloat16 has
+# 8 bits.
+TOLERANCES = {"float32": 1e-3, "float16": 1e-2, "bfloat16": 5e-2, "int8": 5e-2}
 SHAPE = (16, 12, 20)
 
 
 def check_it_gives_the_answer_of_the_module(subject: Subject) -> None:
     """In 2-D and 3-D the result differs from the module's own by at most a thousandth of its largest value.
 
-    A hundredth in float16, a twentieth in int8. For the example that it was built with, and for another input
-    of the same shape. A lower precision may refuse a network, or a processor.
+    A hundredth in float16, a twentieth in bfloat16 and int8. For the example that it was built with, and for
+    another input of the same shape. A lower precision may refuse a network, or a processor.
     """
     device, tolerance = _device(subject), TOLERANCES[cast(Backend, subject.component).precision]
     for dims in (2, 3):
