@@ -33,6 +33,8 @@ LARGE = (
     *("--ema", "0.995", "--precision", "bf16-mixed"),
 )
 SMALL = ("--spacing", "2", "--patch", "64", "--steps", "1000", "--precision", "bf16-mixed")
+# For networks that need more steps than SMALL's: again, at smaller ones.
+FURTHER = ("--steps", "1500", "--learning-rate", "0.001", "--ema", "0.995", "--seed", "1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,9 +123,11 @@ RECIPES = {
         synthesis={"contrast_share": 0.9, "thick_share": 0.2},
     ),
     "unet3d": small("unets:unet3d", "-o", "width=4", "-o", "norm=instance"),
-    "vnet": small("vnet:vnet", "-o", "width=4"),
+    "vnet-first": small("vnet:vnet", "-o", "width=4"),
+    "vnet": replace(small("vnet:vnet", *FURTHER), start="vnet-first"),
     "attention-unet": small("unets:attention-unet", "-o", "width=8"),
-    "unetpp": small("unets:unetpp", "-o", "width=4", "--steps", "700"),
+    "unetpp-first": small("unets:unetpp", "-o", "width=4", "--steps", "700"),
+    "unetpp": replace(small("unets:unetpp", *FURTHER), start="unetpp-first"),
     # It works on half the grid, and scores voxels by place in what is left of that: cortex wants 1 mm.
     "linknet-first": replace(LINKNET, start="linknet:brain-mask"),
     "linknet": replace(
