@@ -8,12 +8,10 @@ goes into each contract, and the conformance kit repeats it.
 """
 
 import argparse
-import json
 import subprocess
 import sys
 from pathlib import Path
 
-DATA = json.loads((Path(__file__).parent / "heads.json").read_text(encoding="utf-8"))
 REPOSITORY = Path(__file__).parents[2]
 NOTICES = (
     *(REPOSITORY / "sample_volumes/licences" / name for name in ("colin27_MNI.txt", "itk_Apache2.txt")),
@@ -31,7 +29,6 @@ def main() -> None:
         *(str(Path(sys.executable).with_name("medseg")), "package", "--name", "medseg-brain-tissue"),
         *("-o", str(given.out), "--probe", "s1_t1_head_defaced.nii.gz", "s1_surface_gm1_wm2.nii.gz", "2=1"),
         *(word for notice in NOTICES for word in ("--notice", str(notice))),
-        *("--training-data", DATA["description"]),
         *(f"brain-tissue-{run.name}={run}" for run in found),
     ]
     sys.exit(subprocess.run(command, check=False).returncode)
