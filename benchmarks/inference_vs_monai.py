@@ -118,7 +118,7 @@ def image_of(given: argparse.Namespace) -> NDArray[np.float32]:
         return np.random.default_rng(0).normal(size=(1, *(given.size,) * 3)).astype(np.float32)
     volume = reorient(resample(medseg.load(given.image), (1.5,) * 3)[0], "RAS")[0]
     array = np.asarray(volume.array, np.float32)
-    low, high = np.percentile(array, (0.5, 99.5))
+    low, high = np.percentile(array, (0.5, 99.5)).astype(np.float32)  # float64 would make the image so
     array = np.clip((array - low) / (high - low), 0, 1)
     array = np.pad(array, [(max(0, given.size - n + 1) // 2,) * 2 for n in array.shape])
     return array[None, *(slice((n - given.size) // 2, (n + given.size) // 2) for n in array.shape)]

@@ -56,7 +56,9 @@ def main() -> None:
     parser.add_argument("peer", type=Path, help="nnU-Net's environment")
     parser.add_argument("image", type=Path)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--backend", action="append", help="medseg's, or int8; eager and auto")
+    parser.add_argument(
+        "--backend", action="append", help="medseg's, or a precision, such as int8; eager and auto"
+    )
     parser.add_argument("--cases", nargs="*", choices=CASES, help="compare labels over these; all, if none")
     parser.add_argument("--patch", type=int, default=96)
     parser.add_argument("--weights", type=Path, help="of train_nnunet_network.sh, instead of random ones")
@@ -154,7 +156,7 @@ def in_float32(peer: Path, model: Path, image: Path, out: Path, *, mirror: bool)
 def medseg(model: Path, given: Path, out: Path, backend: str, *, mirror: bool) -> list[str]:
     target = out if given.is_dir() else out / "c0.nii.gz"
     command = [Path(sys.executable).parent / "medseg", "segment", given, "-m", model, "-o", target]
-    how = ["--precision", "int8"] if backend == "int8" else ["--backend", backend]
+    how = ["--precision" if backend in ("int8", "bfloat16", "float16") else "--backend", backend]
     return list(map(str, [*command, *how, *(["--mirror"] if mirror else [])]))
 
 

@@ -85,9 +85,10 @@ def alone(way: str, folder: str, threads: int) -> dict[str, float]:
 
 def by_medseg(given: argparse.Namespace) -> dict[str, float]:
     from medseg.training.checking import check_dataset
+    from medseg.training.machine import Machine
     from medseg.training.plan import HISTORY, Plan
     from medseg.training.reading import read_dataset
-    from medseg.training.running import Machine, run_training
+    from medseg.training.running import run_training
 
     dataset = read_dataset(given.folder)
     plan = Plan(

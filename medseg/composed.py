@@ -52,7 +52,14 @@ class ComposedModel(LoadedModel):
         """As of any model, and which labels of which parts it is made of."""
         described = super().describe()
         uses = zip(self.description.parts, self._parts, strict=True)
-        parts = [{"labels": [list(p) for p in use.labels], **part.describe_settings()} for use, part in uses]
+        parts = [
+            {
+                "labels": [list(p) for p in use.labels],
+                "mirror": part.describe()["execution"]["mirror"],
+                **part.describe_settings(),
+            }
+            for use, part in uses
+        ]
         return {**described, "settings": {**described["settings"], "parts": parts}}
 
     def compare_backends(

@@ -65,6 +65,7 @@ class LoadedModel:
         registry: Registry,
         execution: Execution,
         locator: "LoadedModel | None",
+        batches: bool = True,
     ) -> None:
         if execution.mirror is None:
             execution = replace(execution, mirror=description.input.mirror_by_default)
@@ -77,6 +78,7 @@ class LoadedModel:
             device=device,
             execution=execution,
             registry=registry,
+            batches=batches,
         )
         self._preparation = Preparation(description.input, lambda use: make_step(*self._step(use, "pre")))
 
@@ -305,6 +307,9 @@ class LoadedModel:
             "backend_trials": answer.choice.sentence if answer.choice else None,
             "seconds": spell_seconds(run.watch.seconds),
             "peak_memory_bytes": peak_memory_bytes(),
+            "peak_vram_bytes": torch.cuda.max_memory_reserved(self._device)
+            if self._device.type == "cuda"
+            else None,
             "predicted_memory_bytes": answer.plan.as_json(),
             "intended_use": self.description.intended_use,
         }

@@ -13,7 +13,7 @@ from medseg.inference.execution import Execution
 from medseg.loaded import LoadedModel
 from medseg.method import LoadedMethod
 from medseg.model_folder import weights_of_parts
-from medseg.plugin import Model, Slices, StepUse
+from medseg.plugin import Architecture, Model, Slices, StepUse
 from medseg.predictor import Predictor, Source
 from medseg.progress import CancelToken, OnProgress
 from medseg.refinement import Refined, find_refiners
@@ -132,6 +132,7 @@ def load_network(
         )
     if options:
         description = replace(description, options={**description.options, **options})
+    architecture = registry.find("architecture", description.architecture, within=found.plugin)
     patch = description.input.patch
     network = build(
         description.architecture,
@@ -161,6 +162,7 @@ def load_network(
         device=choose_device(device),
         registry=registry,
         execution=execution or Execution(),
+        batches=not cast(Architecture, architecture.component).from_file,
         locator=load_network(
             registry.find("model", locator.model, within=found.plugin),
             device=device,

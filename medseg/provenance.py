@@ -21,7 +21,13 @@ from medseg.storage import contiguous
 from medseg.volume import Volume
 
 _HASHED_VOXELS = 1 << 22  # hashed at once
-_MEASURED = ("seconds", "backend_trials", "peak_memory_bytes", "predicted_memory_bytes")
+_MEASURED = (
+    "seconds",
+    "backend_trials",
+    "peak_memory_bytes",
+    "peak_vram_bytes",
+    "predicted_memory_bytes",
+)
 
 
 def without_measured(provenance: Mapping[str, Any]) -> dict[str, Any]:

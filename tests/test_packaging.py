@@ -19,9 +19,10 @@ from medseg.model_folder import read_model, write_model
 from medseg.registry import default_registry
 from medseg.testing.phantoms import make_phantom
 from medseg.training.checking import check_dataset
+from medseg.training.machine import Machine
 from medseg.training.plan import Plan
 from medseg.training.reading import read_dataset
-from medseg.training.running import Machine, run_training
+from medseg.training.running import run_training
 
 PLAN = Plan(
     architecture="unets:unet3d",

@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -37,13 +37,27 @@ def show_case(outcome: Outcome) -> None:
         table.add_row(Text(label["name"]), f"{label['ml']:,.1f} mL", f"{label['voxels']:,}")
     console.print(table)
     seconds = sum(measured["seconds"].values())
-    memory = measured["peak_memory_bytes"]
-    peak = f", peak memory {memory / 1e9:.2f} GB" if memory else ""
-    console.print(Text(f"{seconds:.1f} s on {measured['device']}{peak}"))
+    console.print(Text(f"{seconds:.1f} s on {measured['device']}{_spell_memory(measured)}"))
+    if measured["backend_trials"]:
+        console.print(Text(measured["backend_trials"]), soft_wrap=True)
     for warning in result["warnings"]:
         console.print(Text(f"warning: {warning}", style="yellow"), soft_wrap=True)
     for path in (outcome.case.target, *outcome.case.files[:-1]):
         console.print(Text(f"wrote {path}"), soft_wrap=True)
+
+
+def _spell_memory(measured: Mapping[str, Any]) -> str:
+    """``, peak memory 0.87 GB (predicted 0.93)``, and the GPU's; methods without a network predict none."""
+    predicted = measured["predicted_memory_bytes"] or {}
+    spelt = ""
+    for name, peak, expected in (
+        ("memory", measured["peak_memory_bytes"], predicted.get("peak")),
+        ("VRAM", measured["peak_vram_bytes"], predicted.get("vram")),
+    ):
+        if peak:
+            spelt += f", peak {name} {peak / 1e9:.2f} GB"
+            spelt += f" (predicted {expected / 1e9:.2f})" if expected else ""
+    return spelt
 
 
 def cases_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
@@ -67,10 +81,15 @@ def progress_bar(name: str) -> Iterator[events.OnProgress | None]:
     # No markup: a file may be called [red].nii.
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(name)
+        task, needs = bar.add_task(name), ""
 
         def update(event: events.Progress) -> None:
-            bar.update(task, description=f"{name}: {event.stage}", completed=event.done, total=event.total)
+            nonlocal needs
+            if event.memory_bytes:
+                needs = f", needs {event.memory_bytes / 1e9:.2f} GB"
+            bar.update(
+                task, description=f"{name}: {event.stage}{needs}", completed=event.done, total=event.total
+            )
 
         yield update
 

@@ -39,28 +39,35 @@ def compiled(module: nn.Module, example: Tensor) -> Call:
     fast = torch.compile(copy.deepcopy(module), dynamic=False)
     try:
         with torch.inference_mode(), quiet():
-            fast(example)
+            fast(example.contiguous())
     except torch._dynamo.exc.BackendCompilerFailed as error:
         raise ResourceError(
             f"torch.compile failed: {str(error).splitlines()[0]}. Is a C++ compiler installed?"
         ) from error
-    return fast
+    return lambda x: fast(x.contiguous())  # a window has its image's strides, and is compiled for by these
 
 
-def autocast(module: nn.Module, example: Tensor) -> Call:  # noqa: ARG001  # as above
+def autocast(module: nn.Module, example: Tensor) -> Call:
     """The module in float16 where torch deems it safe, in float32 elsewhere; on CUDA."""
-    return _cast(module, torch.float16)
+    return _cast(module, example, torch.float16)
 
 
-def autocast_bfloat16(module: nn.Module, example: Tensor) -> Call:  # noqa: ARG001  # as above
-    """The module in bfloat16 where torch deems it safe, in float32 elsewhere; on CUDA."""
-    return _cast(module, torch.bfloat16)
+def autocast_bfloat16(module: nn.Module, example: Tensor) -> Call:
+    """The module in bfloat16 where torch deems it safe, in float32 elsewhere; on CUDA.
+
+    Raises:
+        ResourceError: the GPU has no bfloat16 arithmetic.
+    """
+    if not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise ResourceError("this GPU has no bfloat16 arithmetic, which begins with compute capability 8.0")
+    return _cast(module, example, torch.bfloat16)
 
 
-def _cast(module: nn.Module, dtype: torch.dtype) -> Call:
+def _cast(module: nn.Module, example: Tensor, dtype: torch.dtype) -> Call:
+    turned = channels_last(module, example)  # as tensor cores want it
+
     def call(x: Tensor) -> Tensor:
         with torch.autocast("cuda", dtype=dtype):
-            answer: Tensor = module(x)
-        return answer.float()
+            return turned(x).float()
 
     return call

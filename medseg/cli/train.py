@@ -125,10 +125,11 @@ def train(
     from medseg.registry import default_registry
     from medseg.training.checking import check_dataset
     from medseg.training.dataset import with_validation
-    from medseg.training.plan import taken_up
+    from medseg.training.machine import Machine, local_rank
+    from medseg.training.plan import PLAN, read_plan, taken_up
     from medseg.training.planning import forecast, free_bytes, make_plan
     from medseg.training.reading import read_dataset
-    from medseg.training.running import Machine, run_training
+    from medseg.training.running import run_training
     from medseg.training.showing import show_plan, show_report
     from medseg.training.starting import find_start
 
@@ -138,18 +139,22 @@ def train(
     report = check_dataset(dataset)
     show_report(dataset, report)
     place = choose_device(device)
-    plan = make_plan(
-        dataset,
-        report,
-        given=taken_up(out, _with_start(begun.fields if begun else {}, _given(options, chosen))),
-        memory_bytes=parse_bytes(memory) if memory else free_bytes(place),
-        on_gpu=place.type == "cuda",
-        registry=registry,
-    )
-    expected = forecast(plan, dataset, device=place, registry=registry)
-    show_plan(plan, expected)
+    machine = Machine(device=place.type, index=place.index, devices=devices, nodes=nodes, workers=workers)
+    follows = local_rank() > 0  # a process that the first one on this computer started, which made the plan
+    if follows:
+        plan = read_plan(out / PLAN)
+    else:
+        plan = make_plan(
+            dataset,
+            report,
+            given=taken_up(out, _with_start(begun.fields if begun else {}, _given(options, chosen))),
+            memory_bytes=parse_bytes(memory) if memory else free_bytes(place),
+            on_gpu=place.type == "cuda",
+            registry=registry,
+        )
+        expected = forecast(plan, dataset, device=place, registry=registry)
+        show_plan(plan, expected)
     if not plan_only:
-        machine = Machine(device=place.type, devices=devices, nodes=nodes, workers=workers)
         run_training(
             dataset,
             report,
@@ -162,7 +167,7 @@ def train(
         )
         if is_model_folder(out):  # not on a second computer, unless they share the disk
             click.echo(f"{out} is a model now: medseg segment IMAGE -m {out} -o OUT", err=True)
-    if json_:
+    if json_ and not follows:
         print_json(
             {
                 "run": None if plan_only else str(out),

@@ -22,6 +22,7 @@ from medseg.atomic import write_whole
 from medseg.cache import cache_folder, key_of
 from medseg.errors import OptionError
 from medseg.inference.calls import Network
+from medseg.inference.code import code_of
 from medseg.inference.execution import Execution
 from medseg.options import options_of
 from medseg.plugin import Backend
@@ -31,7 +32,7 @@ REFERENCE = "eager"
 SLOW_TO_BEGIN = ("compile",)  # tried by name only: it takes minutes before the first window
 AGREEING_LABELS = 0.9999  # of the window's voxels have the reference's label
 TOLERANCE = 1e-2  # of the reference's largest logit: engines differ in how they sum, float32 they all are
-_PACKAGES = ("torch", "openvino", "onnxruntime", "nncf")
+_PACKAGES = ("torch", "openvino", "nncf", "onnx", "onnxruntime", "onnxruntime-gpu", "tensorrt")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +137,7 @@ class Backends:
         """
         if self._named and self._precision == "float32":
             return self._make(self._named, module, windows[:1], told), Choice(backend=self._named.full_name)
-        kept = self._folder() / f"{self._key(windows, told)}.json"
+        kept = self._folder() / f"{self._key(module, windows, told)}.json"
         choice = _read_choice(kept)
         if choice is not None:
             network = self._make(self._find(choice.backend), module, windows, told)
@@ -189,6 +190,7 @@ class Backends:
                 begin = time.perf_counter()
                 network = self._make(item, module, windows, told)
                 first = network(window)  # the first call allocates and tunes
+                self._wait()
                 ready = time.perf_counter()
                 second = network(other)
                 self._wait()
@@ -281,14 +283,15 @@ class Backends:
     def _make(self, item: Registered, module: nn.Module, windows: Tensor, told: Sequence[float]) -> Network:
         factory = self._registry.load(item)
         lower = cast(Backend, item.component).precision != "float32"
-        name = f"{self._key(windows, told)}-{item.component.name}.bin"
+        name = f"{self._key(module, windows, told)}-{item.component.name}.bin"
         given = {"saved": str(self._folder() / name), "dice": self._dice, "regions": self._regions}
         known = {key: value for key, value in given.items() if key in options_of(factory)}
         return cast(Network, factory(module, windows if lower else windows[:1], **known))
 
-    def _key(self, windows: Tensor, told: Sequence[float]) -> str:
+    def _key(self, module: nn.Module, windows: Tensor, told: Sequence[float]) -> str:
         known = {
             "model": self._identity,
+            "code": code_of(module),
             "shape": list(windows.shape[1:]),
             "told": [float(value) for value in told],
             "precision": [self._precision, self._dice],

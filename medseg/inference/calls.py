@@ -20,10 +20,10 @@ def mirrored(network: Network, spatial: Sequence[int]) -> Network:
     def call(window: Tensor) -> Tensor:
         axes = [2 + axis for axis in spatial]
         flips = [c for n in range(len(axes) + 1) for c in itertools.combinations(axes, n)]
-        total = network(window).float()
+        total = network(window).float() / len(flips)  # a new tensor: a network may answer with its input
         for flip in flips[1:]:
-            total = total + network(window.flip(flip)).float().flip(flip)
-        return total / len(flips)
+            total.add_(network(window.flip(flip)).flip(flip), alpha=1 / len(flips))
+        return total
 
     return call
 

@@ -56,6 +56,7 @@ class Engine:
         device: where it runs.
         execution: how.
         registry: whose backends there are.
+        batches: whether the network takes several windows at once.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Engine:
         device: torch.device,
         execution: Execution,
         registry: Registry,
+        batches: bool = True,
     ) -> None:
         self._name = name
         self._description = description
@@ -91,7 +93,7 @@ class Engine:
         self._backends = None if plain else self._choose_among(execution)
         self._ready: dict[tuple[float, ...], tuple[Network, Choice]] = {}
         depends = {**self._identity, "plugins": registry.versions()}
-        self._planner = Planner(description, device, execution, depends)
+        self._planner = Planner(description, device, execution, depends, batches=batches)
 
     def plan(self, shape: tuple[int, ...], grid: Grid, home: Grid, *, maps: bool = False) -> MemoryPlan:
         """The memory of a run, before its image is prepared.
@@ -134,6 +136,7 @@ class Engine:
         """
         wanted = self._description.input
         patch = wanted.patch
+        self._limit_vram()
         with run.stage("network"):
             module = LogitsOf(self._network, grid.spacing_mm, patch)
             plan = plan or self.plan(grid.shape, grid, home, maps=maps)
@@ -189,6 +192,7 @@ class Engine:
                 gates,
                 image,
                 patch,
+                device=self._device,
                 on_window=lambda done, total: run.report("attention", done, total),
                 cancel=run.cancel,
             )
@@ -203,6 +207,14 @@ class Engine:
         module = LogitsOf(self._network, grid.spacing_mm, self._description.input.patch)
         candidates = backends.candidates(patient=patient)
         return backends.compare(module, self._windows(image), candidates, told=self._told(grid))
+
+    def _limit_vram(self) -> None:
+        """Torch takes no more of the GPU than is allowed: what a plan did not foresee then runs out there."""
+        if self._device.type != "cuda":
+            return
+        whole, limit = torch.cuda.get_device_properties(self._device).total_memory, self._execution.max_vram
+        torch.cuda.set_per_process_memory_fraction(min(1.0, limit / whole) if limit else 1.0, self._device)
+        torch.cuda.reset_peak_memory_stats(self._device)
 
     def _mirrored_axes(self) -> tuple[int, ...]:
         wanted = self._description.input

@@ -1,6 +1,7 @@
 """How a model is run: what changes speed, memory and repeatability, and not what is segmented."""
 
 import contextlib
+import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -114,6 +115,7 @@ def _repeatable() -> Callable[[], None]:
         torch.use_deterministic_algorithms(mode=before[0])
         cudnn.benchmark = before[1]
 
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without, cuBLAS is refused by the next line
     torch.use_deterministic_algorithms(mode=True)  # imports torch's compiler, for a second
     cudnn.benchmark = False
     return put_back

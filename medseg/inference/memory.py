@@ -36,6 +36,7 @@ class Task:
         before: what the process holds already: libraries, weights, the volumes that were read.
         maps: probabilities are kept too.
         on_gpu: what a room has on the device is not in the memory of the CPU.
+        mirrored: windows are averaged over their flips.
         keeps: freed blocks stay with the process; see ``medseg.allocator``.
         finished: steps after the network look at the labels as a whole.
     """
@@ -49,6 +50,7 @@ class Task:
     before: int
     maps: bool = False
     on_gpu: bool = False
+    mirrored: bool = False
     keeps: bool = False
     finished: bool = False
 
@@ -118,7 +120,7 @@ def plan_memory(task: Task, room: Room) -> MemoryPlan:
         before=task.before,
         image=image,
         preparing=_BANDS if mapped else 4 * (task.channels - 1) * voxels + _resampling(task.home, task.shape),
-        window=task.window_bytes,
+        window=task.window_bytes + (0 if task.on_gpu else _beside(task, answer)),
         stitching=held,
         labels=label_memory,
         restoring=restoring,
@@ -168,13 +170,14 @@ def fit_vram(task: Task, limit: int, *, batches: bool, refuse: bool) -> tuple[Ro
         ResourceError: one window does not fit what was set.
     """
     image = 4 * task.channels * int(np.prod(task.shape))
-    _, row, rows = _window(task.patch, task.shape)
+    window, row, rows = _window(task.patch, task.shape)
+    answer = 4 * task.classes * int(np.prod(window))
     sums = 4 * (task.classes + 1) * row * rows
     windowed = batches and isinstance(task.patch, Windows)
     wanted = [Room(batch=n) for n in ((8, 4, 2, 1) if windowed else (1,))]
     wanted += [Room(stitch="host"), Room(stitch="host", image="host")]
     for room in wanted:
-        vram = task.window_bytes * room.batch
+        vram = task.window_bytes * room.batch + _beside(task, answer, batch=room.batch)
         vram += sums * (room.stitch == "device") + image * (room.image == "device")
         if vram <= limit:
             break
@@ -185,6 +188,12 @@ def fit_vram(task: Task, limit: int, *, batches: bool, refuse: bool) -> tuple[Ro
                 f"{limit / 1e9:.2f} GB. Allow more, or --device cpu"
             )
     return room, vram
+
+
+def _beside(task: Task, answer: int, *, batch: int = 1) -> int:
+    """Bytes of what stands between windows and network: a constant window's answer, and sums of flips."""
+    constant = answer if isinstance(task.patch, Windows) else 0
+    return constant + (2 * answer * batch if task.mirrored else 0)
 
 
 def parse_bytes(text: str) -> int:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from medseg.cache import remember_int
+from medseg.inference.code import code_of
 from medseg.inference.execution import Execution
 from medseg.inference.live import live_bytes, resident_bytes
 from medseg.inference.memory import MemoryPlan, Task, fit_memory, fit_vram
@@ -22,6 +23,7 @@ class Planner:
         device: where it runs.
         execution: the limits, and what is wanted besides labels.
         depends: what says which network it is; JSON values.
+        batches: whether it takes several windows at once.
     """
 
     def __init__(
@@ -30,7 +32,11 @@ class Planner:
         device: torch.device,
         execution: Execution,
         depends: Mapping[str, Any],
+        *,
+        batches: bool,
     ) -> None:
+        # Which number of windows fits depends on what else is on the GPU, and so would the last digits.
+        self._batches = batches and not execution.deterministic
         self._depends = depends
         self._description, self._device, self._execution = description, device, execution
         self._window_bytes: int | None = None
@@ -63,7 +69,7 @@ class Planner:
             sizes = patch.shape if isinstance(patch, WholeGrid) else patch.size
             window = (1, stacked, *sizes)
             # Counting takes more than a second in a new process, because torch imports its compiler for it.
-            known = {**self._depends, "window": window, "torch": torch.__version__}
+            known = {**self._depends, "code": code_of(module), "window": window, "torch": torch.__version__}
             self._window_bytes = remember_int("sizes", known, lambda: live_bytes(module, window))
         on_cpu = self._device.type == "cpu"
         task = Task(
@@ -76,17 +82,19 @@ class Planner:
             before=resident_bytes() - held,
             maps=maps,
             on_gpu=not on_cpu,
+            mirrored=bool(self._execution.mirror),
             keeps=on_cpu and self._execution.max_ram is None,
             finished=bool(description.post),
         )
         if on_cpu:
             return fit_memory(task, self._execution.max_ram)
-        free = torch.cuda.mem_get_info(self._device)[0]
+        idle = torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(self._device)
+        free = torch.cuda.mem_get_info(self._device)[0] + idle  # torch keeps what it had, for what comes
         limit = self._execution.max_vram
         room, vram = fit_vram(
             replace(task, window_bytes=self._window_bytes),
             free if limit is None else min(free, limit),
-            batches=self._execution.backend == "eager",
+            batches=self._batches and self._execution.backend == "eager",
             refuse=limit is not None,
         )
         return replace(fit_memory(task, self._execution.max_ram, least=room), vram=vram)

@@ -8,6 +8,16 @@ from typing import Literal
 
 import torch
 
+# torch has no class of its own for what fails on the CPU, in a library of CUDA, or in pinned memory.
+_RAN_OUT = (
+    "can't allocate memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED",
+    "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Room:
@@ -37,9 +47,8 @@ class Room:
         return None
 
 
-def ran_out(error: Exception) -> bool:
+def ran_out(error: BaseException) -> bool:
     """Whether an error says that memory ran out."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    # torch has no class of its own for a failed allocation on the CPU.
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _RAN_OUT)

@@ -51,7 +51,7 @@ class Ring:
     def add(self, logits: Tensor, corner: tuple[int, ...]) -> None:
         """Add a window's weighted logits (K,*window)."""
         sums = self._sums = self._zeros(len(logits)) if self._sums is None else self._sums
-        logits, weight = logits.to(sums.device), self._blend.at(corner).to(sums.device)
+        logits, weight = logits.to(sums.device), self._blend.at(corner, sums.device)
         along = self._axis + 1
         for begin, first, rows in self._segments(corner[self._axis], self._sizes[self._axis]):
             box: list[slice] = [

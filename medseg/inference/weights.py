@@ -23,8 +23,9 @@ class ClampedGaussian:
         weight = _product([_bell(size, (size - 1) / 2) for size in sizes])
         self._weight = weight.clamp_(min=max(float(weight.min()), SMALLEST_WEIGHT))
 
-    def at(self, corner: Corner) -> Tensor:  # noqa: ARG002  # the same everywhere, unlike Partition's
-        """Weights (*sizes) of the window that begins at a corner."""
+    def at(self, corner: Corner, device: torch.device) -> Tensor:  # noqa: ARG002  # the same everywhere, unlike Partition's
+        """Weights (*sizes), on a device, of the window that begins at a corner."""
+        self._weight = self._weight.to(device)
         return self._weight
 
 
@@ -47,9 +48,9 @@ class Partition:
                 total[begin : begin + size] += weight
             self._axes.append({begin: (weight / total[begin : begin + size]).float() for begin in begins})
 
-    def at(self, corner: Corner) -> Tensor:
-        """Weights (*sizes) of the window that begins at a corner."""
-        return _product([axis[begin] for axis, begin in zip(self._axes, corner, strict=True)])
+    def at(self, corner: Corner, device: torch.device) -> Tensor:
+        """Weights (*sizes), on a device, of the window that begins at a corner."""
+        return _product([axis[begin].to(device) for axis, begin in zip(self._axes, corner, strict=True)])
 
 
 def _bell(size: int, centre: float) -> Tensor:

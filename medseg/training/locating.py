@@ -31,7 +31,7 @@ class Locating:
     @property
     def key(self) -> list[object]:
         """What boxes depend on, beside the images."""
-        return [self.model.description.weights.sha256, self.use.label, self.use.margin]
+        return [self.model.describe_settings(), self.use.label, self.use.margin]
 
     def around(self, case: Case, volumes: Sequence[Volume], dataset: Dataset) -> list[Volume]:
         """What a case's images and labels hold within its box.
@@ -65,6 +65,5 @@ def load_locating(use: Locator | None, *, device: str, registry: Registry) -> Lo
     if use is None:
         return None
     found = registry.find("model", use.model)
-    return Locating(
-        model=load_network(found, device=device, execution=Execution(), registry=registry), use=use
-    )
+    plain = Execution(mirror=False)  # as a locator runs in use
+    return Locating(model=load_network(found, device=device, execution=plain, registry=registry), use=use)

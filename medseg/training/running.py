@@ -5,12 +5,11 @@ import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
@@ -29,6 +28,7 @@ from medseg.training.layout import suit_cpu
 from medseg.training.learner import Learner
 from medseg.training.locating import Locating, load_locating
 from medseg.training.losses import make_loss
+from medseg.training.machine import Machine, SamePlan
 from medseg.training.patches import EpochSampler, Patches, Source, use_one_thread
 from medseg.training.plan import CHECKPOINT, DATA, HISTORY, PLAN, Plan, differences, has_begun, read_plan
 from medseg.training.planning import network_of, refuse_lone_patches
@@ -38,32 +38,6 @@ from medseg.training.starting import Start, load_start
 from medseg.training.stopping import early_stopping, has_stopped
 from medseg.training.synthesis import Recipe
 from medseg.training.validation import MEAN, Validation
-
-
-@dataclass(frozen=True, kw_only=True)
-class Machine:
-    """Where a training runs; nothing here changes what one device learns.
-
-    Args:
-        device: ``auto``, ``cpu`` or ``cuda``.
-        devices, nodes: how many GPUs in each of how many computers.
-        workers: processes that make patches; 0 makes them in the training process.
-    """
-
-    device: str = "auto"
-    devices: int = 1
-    nodes: int = 1
-    workers: int = 1
-
-    @property
-    def world(self) -> int:
-        """How many devices share each step's patches."""
-        return self.devices * self.nodes
-
-    @property
-    def on_gpu(self) -> bool:
-        """Whether these are GPUs."""
-        return self.device != "cpu" and torch.cuda.is_available()
 
 
 def run_training(
@@ -110,7 +84,7 @@ def run_training(
         )
         return out
     model = contract_of(plan, dataset)
-    locating = load_locating(plan.locator, device=machine.device, registry=registry)
+    locating = load_locating(plan.locator, device=machine.place, registry=registry)
     sources = _sources(dataset, report, plan, out / "prepared", registry, locating=locating)
     scored = [case for case in dataset.of("val") if case.images]
     validation = (
@@ -263,7 +237,7 @@ def _loader(patches: Patches, plan: Plan, machine: Machine, sampler: EpochSample
 def _trainer(
     plan: Plan, out: Path, machine: Machine, validation: Validation | None, callbacks: list[Callback]
 ) -> pl.Trainer:
-    averaged: list[Callback] = [EMAWeightAveraging(decay=plan.ema)] if plan.ema else []
+    averaged: list[Callback] = [EMAWeightAveraging(device=machine.place, decay=plan.ema)] if plan.ema else []
     checkpoints = ModelCheckpoint(
         dirpath=(out / CHECKPOINT).parent,
         filename=Path(CHECKPOINT).stem,
@@ -277,7 +251,7 @@ def _trainer(
     several = machine.world > 1
     return pl.Trainer(
         accelerator="gpu" if machine.device == "cuda" else machine.device,
-        devices=machine.devices,
+        devices=machine.devices if machine.index is None else [machine.index],
         num_nodes=machine.nodes,
         strategy="ddp" if several else "auto",
         sync_batchnorm=several and machine.on_gpu,  # torch has it for GPUs alone
@@ -286,7 +260,7 @@ def _trainer(
         max_epochs=plan.epochs,
         check_val_every_n_epoch=plan.validate_every,
         num_sanity_val_steps=0,
-        callbacks=[*averaged, *callbacks, *stopping, checkpoints],
+        callbacks=[SamePlan(plan), *averaged, *callbacks, *stopping, checkpoints],
         plugins=[WholeCheckpoints()],
         logger=TensorBoardLogger(out, name="tensorboard", version=""),
         log_every_n_steps=1,

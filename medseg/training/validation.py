@@ -67,7 +67,8 @@ class Validation:
             locator=self._locator,
         )
         images = case.read_images()
-        segmentation = loaded.segment(images)
+        with torch.autocast(device.type, enabled=False):  # in the precision in which it is used
+            segmentation = loaded.segment(images)
         names = {label.value: label.name for label in self._dataset.labels[1:]}
         truth = case.read_labels()
         scores = evaluate(

@@ -1,6 +1,7 @@
 """Backends are compared on a real window; what disagrees or fails is left out and says why."""
 
 import copy
+import importlib.util
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from medseg.builtin import openvino_backends
 from medseg.builtin.openvino_backends import openvino, openvino_bfloat16, openvino_float16, openvino_int8
 from medseg.errors import ContractError, OptionError, ResourceError, UnknownNameError
 from medseg.inference.backends import Backends
+from medseg.inference.code import code_of
 from medseg.inference.execution import Execution
 from medseg.plugin import Backend, hookimpl
 from medseg.registry import Registry
@@ -127,6 +129,33 @@ def test_a_choice_is_remembered_for_the_model_and_the_shape(make, net):
     assert (again.remembered, other_shape.remembered, other_model.remembered) == (True, False, False)
     assert again.trials == first.trials
     assert CALLS == ["fast"] * 5  # made once for what is remembered; tried and made for the others
+
+
+def test_what_was_made_from_a_network_is_not_taken_for_one_of_the_same_weights_that_computes_otherwise(
+    make, tmp_path, monkeypatch
+):
+    """As while somebody works on a network, whose version stays: another slope, or another file of code."""
+    steep, flat = (
+        nn.Sequential(nn.Conv3d(1, 2, 1), nn.LeakyReLU(slope)).eval().requires_grad_(False)
+        for slope in (0.5, 0.1)
+    )
+    flat.load_state_dict(steep.state_dict())
+    make("kept", "kept").ready(steep, WINDOW)
+    make("kept", "kept").ready(steep, WINDOW)
+    make("kept", "kept").ready(flat, WINDOW)
+    first, again, other = CALLS
+    assert first == again != other
+
+    source = "from torch import nn\nclass Net(nn.Module):\n    def forward(self, x):\n        return x {} 1\n"
+    codes = []
+    for sign in "+-":
+        file = tmp_path / f"{sign}.py"
+        file.write_text(source.format(sign))
+        described = importlib.util.spec_from_file_location("edited_net", file)
+        monkeypatch.setitem(sys.modules, "edited_net", importlib.util.module_from_spec(described))
+        described.loader.exec_module(sys.modules["edited_net"])
+        codes.append(code_of(sys.modules["edited_net"].Net()))
+    assert codes[0] != codes[1]
 
 
 def test_a_damaged_memory_is_measured_again(make, net, tmp_path):

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from medseg.errors import OptionError, ResourceError
+from medseg.inference.calls import mirrored
 from medseg.inference.live import live_bytes, resident_bytes, watched
 from medseg.inference.memory import Task, fit_memory, fit_vram, parse_bytes, plan_memory
 from medseg.inference.room import Room
@@ -114,24 +115,49 @@ def test_what_steps_after_the_network_take_is_counted():
 
 
 def test_on_a_gpu_windows_come_in_batches_then_sums_and_image_leave_its_memory():
-    wanted = task(classes=100, shape=(300, 300, 600), window_bytes=GB)  # sums 3.5 GB, image 0.2 GB
+    wanted = task(
+        classes=100, shape=(300, 300, 600), window_bytes=GB
+    )  # sums 3.5 GB, image 0.2 GB, answer 0.35 GB
     rooms = {
         limit: fit_vram(wanted, int(limit * GB), batches=True, refuse=True)[0]
-        for limit in (80, 8, 5, 1.3, 1.1)
+        for limit in (80, 8.5, 5.5, 1.6, 1.4)
     }
     assert rooms == {
         80: Room(batch=8),
-        8: Room(batch=4),
-        5: Room(batch=1),
-        1.3: Room(stitch="host"),
-        1.1: Room(stitch="host", image="host"),
+        8.5: Room(batch=4),
+        5.5: Room(batch=1),
+        1.6: Room(stitch="host"),
+        1.4: Room(stitch="host", image="host"),
     }
     assert fit_vram(wanted, 80 * GB, batches=False, refuse=True)[0] == Room()
 
 
+class Repeated(nn.Module):
+    def forward(self, x):
+        return x.repeat(1, 20, 1, 1, 1)
+
+
+class Mirrored(Repeated):
+    def forward(self, x):
+        return mirrored(super().forward, (0, 1))(x)
+
+
+def test_what_stands_between_windows_and_network_is_counted_as_it_is_held():
+    """The sums of mirrored windows with a flipped copy, and the answer to a constant window."""
+    answer, shape = 4 * 20 * 64**3, (1, 1, 64, 64, 64)
+    plain, averaged = (live_bytes(network().eval(), shape) for network in (Repeated, Mirrored))
+    planned = [
+        plan_memory(task(patch, classes=20, window_bytes=plain, mirrored=flips), Room()).window
+        for patch in (WholeGrid(shape=shape[2:]), Windows(size=shape[2:]))
+        for flips in (False, True)
+    ]
+    assert 0 <= planned[1] - averaged <= 2 * MB
+    assert planned == [plain, plain + 2 * answer, plain + answer, plain + 3 * answer]
+
+
 def test_a_window_that_a_gpu_may_not_hold_is_refused_where_someone_set_the_limit():
     wanted = task(window_bytes=GB)
-    with pytest.raises(ResourceError, match=r"one window needs about 1\.00 GB.*--max-vram allows 0\.50 GB"):
+    with pytest.raises(ResourceError, match=r"one window needs about 1\.01 GB.*--max-vram allows 0\.50 GB"):
         fit_vram(wanted, GB // 2, batches=True, refuse=True)
     smallest = Room(stitch="host", image="host")
     assert fit_vram(wanted, GB // 2, batches=True, refuse=False)[0] == smallest

@@ -98,6 +98,8 @@ def test_a_fault_of_the_network_is_not_taken_for_a_lack_of_memory():
     with pytest.raises(RuntimeError, match="multiplied"):
         list(stream_logits(faulty, IMAGE, SLIDING[0]))
     assert not ran_out(RuntimeError("shapes cannot be multiplied"))
+    assert ran_out(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)"))
+    assert ran_out(RuntimeError("CUDA error: out of memory"))
 
 
 def test_what_is_given_up_first():

@@ -58,7 +58,9 @@ def test_the_weights_of_a_window_are_monais(size):
     expected = compute_importance_map(size, mode="gaussian", sigma_scale=0.125, dtype=torch.float32)
     corner = (0,) * len(size)
     np.testing.assert_allclose(
-        ClampedGaussian(size).at(corner).numpy(), expected.clamp(min=1e-3).numpy(), atol=1e-7
+        ClampedGaussian(size).at(corner, torch.device("cpu")).numpy(),
+        expected.clamp(min=1e-3).numpy(),
+        atol=1e-7,
     )
 
 
@@ -122,7 +124,7 @@ def test_weights_of_a_partition_add_up_to_one_everywhere():
         total.zero_()
         for corner in itertools.product(*starts):
             box = tuple(slice(a, a + n) for a, n in zip(corner, windows.size, strict=True))
-            total[box] += weights.at(corner)
+            total[box] += weights.at(corner, torch.device("cpu"))
         np.testing.assert_allclose(total.numpy(), 1, atol=1e-5)
 
 

@@ -18,10 +18,11 @@ from medseg.training.checking import check_dataset
 from medseg.training.contracts import contract_of, input_of
 from medseg.training.dataset import Case, Dataset, label
 from medseg.training.locating import load_locating
+from medseg.training.machine import Machine
 from medseg.training.plan import Plan, read_plan
 from medseg.training.planning import make_plan
 from medseg.training.prepared import prepare_image, prepare_regions
-from medseg.training.running import Machine, run_training
+from medseg.training.running import run_training
 from medseg.volume import Volume
 
 PLAN = Plan(

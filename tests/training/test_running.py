@@ -17,10 +17,11 @@ import medseg
 from medseg import OptionError, ResourceError, save
 from medseg.testing.phantoms import make_phantom
 from medseg.training.checking import check_dataset
+from medseg.training.machine import Machine
 from medseg.training.patches import EpochSampler
 from medseg.training.plan import Plan, read_plan, taken_up
 from medseg.training.reading import read_dataset
-from medseg.training.running import Machine, run_training
+from medseg.training.running import run_training
 from medseg.training.validation import MEAN, Validation
 
 SHAPE = (24, 20, 16)
