@@ -33,6 +33,7 @@ def read(
     shear: Literal["", "resample"] = "",
     spacing: Literal["", "any"] = "",
     inflate: bool = False,
+    volume: int = -1,
 ) -> Volume:
     """Read a NIfTI-1 or NIfTI-2 file, single or a pair, plain or gzipped.
 
@@ -48,6 +49,7 @@ def read(
         shear: ``"resample"`` brings a sheared grid onto a straight one.
         spacing: ``"any"`` lets voxel sizes below 0.05 or above 20 mm pass.
         inflate: let a very small gzip file become a very large volume.
+        volume: which one to read, from 0, of a file with several; -1 where it has one.
 
     Raises:
         VolumeError: the file is refused; the message begins with its name.
@@ -58,7 +60,7 @@ def read(
     try:
         header_path, voxel_path = find_pair(path)
         with open_content(header_path) as stream:
-            header = read_header(stream)
+            header = read_header(stream, volume=volume)
             check_pairing(header, together=header_path == voxel_path)
             gzipped = is_gzip(voxel_path)
             check_size(header, file_bytes=voxel_path.stat().st_size, gzipped=gzipped, inflate=inflate)
@@ -82,8 +84,8 @@ def read(
             + rest_notes
             + value_notes
         )
-        volume = Volume(array, placement.affine, kind, notes)
-        return straighten(volume) if placement.sheared else volume
+        read = Volume(array, placement.affine, kind, notes)
+        return straighten(read) if placement.sheared else read
     except (VolumeError, OptionError, ResourceError) as error:
         raise type(error)(f"{path.name}: {error}") from error
 
@@ -111,15 +113,18 @@ def _read_stored(stream: io.RawIOBase, header: Header, *, skip: int) -> tuple[Vo
             f"its voxels need {header.voxel_bytes / 2**30:.1f} GiB of memory; use a machine with more, or "
             "crop or downsample the volume"
         ) from error
-    found = fill(stream, content.data)
-    if found < header.voxel_bytes:
+    before = header.volume * header.voxel_bytes
+    after = (header.volumes - header.volume - 1) * header.voxel_bytes
+    found = discard(stream, at_most=before) + fill(stream, content.data) + discard(stream, at_most=after)
+    wanted = header.volumes * header.voxel_bytes
+    if found < wanted:
         raise VolumeError(
-            f"the file is cut: {found:,} of {header.voxel_bytes:,} bytes of voxels; copy or download it again"
+            f"the file is cut: {found:,} of {wanted:,} bytes of voxels; copy or download it again"
         )
     rest = discard(stream, at_most=header.voxel_bytes)
     if rest == header.voxel_bytes:  # or more: room for a second volume
         raise VolumeError(
-            f"the header declares {header.voxel_bytes:,} bytes of voxels, and as many or more follow: it "
+            f"the header declares {wanted:,} bytes of voxels, and another volume or more follows: it "
             "does not describe all that the file holds. Save the volume that you need as a file of its own"
         )
     stored = content.view(header.dtype)

@@ -45,6 +45,7 @@ class Header:
         fields: nibabel's header, for the geometry.
         size: bytes of the header.
         shape: voxels along i, j, k.
+        volume, volumes: which one is read, from 0, of how many that follow one another.
         dtype: stored type, with its byte order.
         offset: where the voxels begin, in bytes.
         paired: the voxels are in a file of their own.
@@ -61,10 +62,12 @@ class Header:
     slope: float
     intercept: float
     notes: tuple[str, ...]
+    volume: int = 0
+    volumes: int = 1
 
     @property
     def voxel_bytes(self) -> int:
-        """Bytes that the voxels take."""
+        """Bytes that the voxels of one volume take."""
         i, j, k = self.shape
         return i * j * k * self.dtype.itemsize
 
@@ -93,8 +96,12 @@ def find_pair(path: Path) -> tuple[Path, Path]:
     return (path, found) if suffix == ".hdr" else (found, path)
 
 
-def read_header(stream: io.RawIOBase) -> Header:
+def read_header(stream: io.RawIOBase, *, volume: int = -1) -> Header:
     """Read and check the header at the start of a stream; nothing behind it is read.
+
+    Args:
+        stream: at its beginning.
+        volume: which one to read, from 0, of a file that may hold several; -1 where it must not.
 
     Raises:
         VolumeError: not NIfTI, or a field that leaves the voxels to guesswork.
@@ -106,7 +113,7 @@ def read_header(stream: io.RawIOBase) -> Header:
         raise VolumeError(f"the header is cut: {len(start)} of {size} bytes; copy or download the file again")
     fields = _SIZES[size](start, endianness=order, check=False)
     paired = _magic(start, size) in _PAIRED
-    shape, notes = _shape(fields)
+    shape, volumes, notes = _shape(fields, volume)
     slope, intercept, scaling_notes = _scaling(fields)
     return Header(
         fields=fields,
@@ -118,6 +125,8 @@ def read_header(stream: io.RawIOBase) -> Header:
         slope=slope,
         intercept=intercept,
         notes=(*notes, *scaling_notes),
+        volume=max(volume, 0),
+        volumes=volumes,
     )
 
 
@@ -162,8 +171,8 @@ def check_size(header: Header, *, file_bytes: int, gzipped: bool, inflate: bool)
     Raises:
         VolumeError: the file is too short, or looks like a decompression bomb.
     """
-    wanted = header.offset + header.voxel_bytes
-    size = " x ".join(map(str, header.shape))
+    wanted = header.offset + header.volumes * header.voxel_bytes
+    size = " x ".join(map(str, (*header.shape, header.volumes)[: 3 + (header.volumes > 1)]))
     declares = f"the header declares {size} voxels of {header.dtype.name}"
     if not gzipped and file_bytes < wanted:
         raise VolumeError(
@@ -225,7 +234,8 @@ def _describe(start: bytes) -> str:
     return f"a header begins with its size, 348 or 540; found the bytes {start[:4].hex(' ')}"
 
 
-def _shape(fields: Any) -> tuple[tuple[int, int, int], tuple[str, ...]]:
+def _shape(fields: Any, volume: int) -> tuple[tuple[int, int, int], int, tuple[str, ...]]:
+    """Voxels of a volume, how many volumes there are, and notes."""
     dim = [int(n) for n in fields["dim"]]
     if not 1 <= dim[0] <= 7:
         raise VolumeError(f"dim[0] (number of axes) is {dim[0]}; wanted 3. The header is damaged")
@@ -235,15 +245,22 @@ def _shape(fields: Any) -> tuple[tuple[int, int, int], tuple[str, ...]]:
         raise VolumeError(f"dim is {text}; every size must be at least 1. The header is damaged")
     if len(shape) < 3:
         raise VolumeError(f"this is a {len(shape)}-D image ({text}); wanted a volume with three axes")
-    if max(shape[3:], default=1) > 1:
+    several, *beyond = (*shape[3:], 1)
+    one = "Save the one that you need as a file of its own"
+    if max(beyond, default=1) > 1 or (several > 1 and volume < 0):
+        remedy = f"To read one of the {several}, use --allow volume=0 to volume={several - 1}"
         raise VolumeError(
             f"this has {len(shape)} axes ({text}): several volumes, time points or vectors; wanted three "
-            "axes. Save the one that you need as a file of its own"
+            f"axes. {one if max(beyond, default=1) > 1 else remedy}"
         )
-    notes = (
-        (f"{len(shape)} axes ({text}) were read as three: the others have size 1.",) if len(shape) > 3 else ()
-    )
-    return (shape[0], shape[1], shape[2]), notes
+    if volume >= several:
+        raise VolumeError(f"volume {volume} was asked for; there are {several}, numbered from 0 ({text})")
+    notes: tuple[str, ...] = ()
+    if several > 1:
+        notes = (f"volume {volume} of {several} ({text}), numbered from 0, was read.",)
+    elif len(shape) > 3:
+        notes = (f"{len(shape)} axes ({text}) were read as three: the others have size 1.",)
+    return (shape[0], shape[1], shape[2]), several, notes
 
 
 def _dtype(fields: Any, order: str) -> np.dtype[Any]:

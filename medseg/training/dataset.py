@@ -52,6 +52,7 @@ class Case:
         labels: path of the label map.
         split: ``train``; ``val`` is scored while training goes on; ``test`` is never looked at.
         permissions: of the files' readers, by name.
+        volumes: for each channel, where one file holds all, the number of its volume there.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Case:
     labels: Path
     split: Split = "train"
     permissions: Mapping[str, Any] = field(default_factory=dict)
+    volumes: tuple[int, ...] = ()
 
     def read_images(self) -> list[Volume]:
         """Each channel's volume.
@@ -66,7 +68,11 @@ class Case:
         Raises:
             VolumeError: a reader refuses one.
         """
-        return [load(path, **reader_options(path, self.permissions)) for path in self.images]
+        several: Sequence[dict[str, int]] = [{"volume": number} for number in self.volumes]
+        return [
+            load(path, **{**reader_options(path, self.permissions), **which})
+            for path, which in zip(self.images, several or [{}] * len(self.images), strict=True)
+        ]
 
     def read_labels(self) -> Volume:
         """The label map.

@@ -66,9 +66,12 @@ def read_nnunet(data: Mapping[str, Any], folder: Path) -> Dataset:
 def read_decathlon(data: Mapping[str, Any], folder: Path, *, name: str) -> Dataset:
     """A list of the Medical Segmentation Decathlon, or one as MONAI reads it.
 
+    Where it names several modalities and one image, that file holds a volume for each, in their order.
+
     Raises:
         ContractError: an entry without image and label.
     """
+    channels = data.get("modality", {"0": "image"})
     cases = []
     for key, split in _SPLITS.items():
         for entry in data.get(key, ()):
@@ -77,16 +80,17 @@ def read_decathlon(data: Mapping[str, Any], folder: Path, *, name: str) -> Datas
                     f"dataset {name}: {key} holds {entry!r}; wanted an object with image and label"
                 )
             images = [entry["image"]] if isinstance(entry["image"], str) else list(entry["image"])
+            whole = len(images) == 1 and len(channels) > 1
             target = folder / entry["label"]
             cases.append(
                 Case(
                     name=target.name.split(".")[0],
-                    images=tuple(folder / image for image in images),
+                    images=tuple(folder / image for image in images) * (len(channels) if whole else 1),
                     labels=target,
                     split=cast(Split, split),
+                    volumes=tuple(range(len(channels))) if whole else (),
                 )
             )
-    channels = data.get("modality", {"0": "image"})
     names = {int(value): str(name) for value, name in data.get("labels", {}).items()}
     return Dataset(
         name=str(data.get("name", name)),

@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 
@@ -342,3 +343,22 @@ def test_permissions_are_for_the_readers_of_all_files_and_an_unknown_one_is_refu
     assert image.array[2, 3, 4] == 7
     with pytest.raises(OptionError, match="--allow holes: no reader of these inputs has it"):
         read_dataset(folder, permissions={"holes": "7"})
+
+
+def test_a_decathlons_image_of_several_modalities_is_a_file_with_a_volume_for_each(tmp_path):
+    """As of its brain tumours and its prostate: FLAIR, T1w and so on along a fourth axis."""
+    image, truth = make_phantom(shape=SHAPE, seed=0)
+    voxels = np.stack([image.array, 2 * image.array, 3 * image.array], axis=-1).astype(np.float32)
+    nibabel.save(nibabel.Nifti1Image(voxels, image.affine), tmp_path / "a.nii.gz")
+    save(truth, tmp_path / "a_labels.nii.gz")
+    listed = {
+        "name": "BRATS",
+        "modality": {"0": "FLAIR", "1": "T1w", "2": "t1gd"},
+        "labels": {"0": "background", "1": "edema", "2": "tumour"},
+        "training": [{"image": "./a.nii.gz", "label": "./a_labels.nii.gz"}],
+    }
+    (tmp_path / "dataset.json").write_text(json.dumps(listed))
+    dataset = read_dataset(tmp_path)
+    assert check_dataset(dataset).fatal == ()
+    for factor, read in zip((1, 2, 3), dataset.cases[0].read_images(), strict=True):
+        np.testing.assert_allclose(read.array, factor * image.array, rtol=1e-6)

@@ -1,3 +1,4 @@
+import gzip
 import itertools
 
 import nibabel as nib
@@ -335,3 +336,40 @@ def test_the_array_is_read_only_and_not_a_view_of_the_file(nifti_file, ramp):
     assert isinstance(volume, Volume)
     assert np.array_equal(volume.array, ramp)
     assert not volume.array.flags.writeable
+
+
+@pytest.mark.parametrize("name", ["four.nii", "four.nii.gz", "four.img"])
+def test_one_volume_of_several_is_read_where_it_is_named(tmp_path, name):
+    values = np.random.default_rng(0).integers(-999, 999, (5, 4, 3, 4)).astype(np.int16)
+    affine = np.diag([2.0, 3.0, 4.0, 1.0])
+    kind = nib.Nifti1Pair if name.endswith("img") else nib.Nifti1Image
+    nib.save(kind(values, affine), tmp_path / name)
+    for number in range(4):
+        volume = read(tmp_path / name, volume=number)
+        np.testing.assert_array_equal(volume.array, values[..., number])
+        np.testing.assert_array_equal(volume.affine, affine)
+        assert f"volume {number} of 4 (5 x 4 x 3 x 4), numbered from 0, was read." in volume.notes
+    with pytest.raises(VolumeError, match="volume 4 was asked for; there are 4, numbered from 0"):
+        read(tmp_path / name, volume=4)
+    with pytest.raises(VolumeError, match="use --allow volume=0 to volume=3"):
+        read(tmp_path / name)
+
+
+def test_a_file_of_several_volumes_is_read_to_its_end(tmp_path):
+    file = tmp_path / "four.nii.gz"
+    nib.save(nib.Nifti1Image(np.ones((50, 40, 30, 4), np.int16), np.eye(4)), file)
+    content = gzip.decompress(file.read_bytes())
+    file.write_bytes(gzip.compress(content[:-2]))
+    with pytest.raises(VolumeError, match="the file is cut: 479,998 of 480,000 bytes of voxels"):
+        read(file, volume=0)
+    file.write_bytes(gzip.compress(content)[:-4])
+    with pytest.raises(VolumeError, match="gzip stream is cut"):
+        read(file, volume=3)
+    file.write_bytes(gzip.compress(content + bytes(2 * 50 * 40 * 30 * 4)))
+    with pytest.raises(VolumeError, match="declares 480,000 bytes of voxels, and another volume or more"):
+        read(file, volume=3)
+
+
+def test_the_only_volume_may_be_named(tmp_path):
+    nib.save(nib.Nifti1Image(np.ones((3, 4, 5), np.float32), np.eye(4)), tmp_path / "a.nii")
+    assert read(tmp_path / "a.nii", volume=0).shape == (3, 4, 5)
