@@ -211,7 +211,7 @@ def test_a_backend_of_lower_precision_runs_the_model_and_not_its_locator(offer):
     execution = Execution(precision="int8", backend="coarse")
     loaded = load_model("model", registry=located(offer), device="cpu", execution=execution)
     assert loaded.describe()["execution"]["backend"] == "coarse"
-    assert loaded._locator.describe()["execution"] == asdict(Execution())
+    assert loaded._locator.describe()["execution"] == asdict(Execution(mirror=False))
 
 
 def test_mirroring_is_of_the_model_and_not_of_a_locator_that_was_trained_without(offer):
