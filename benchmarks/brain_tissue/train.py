@@ -33,7 +33,7 @@ LARGE = (
     *("--ema", "0.995", "--precision", "bf16-mixed"),
 )
 SMALL = ("--spacing", "2", "--patch", "64", "--steps", "1000", "--precision", "bf16-mixed")
-# For networks that need more steps than SMALL's: again, at smaller ones.
+# A second time for one that needs more steps than those of SMALL, at smaller rates.
 FURTHER = ("--steps", "1500", "--learning-rate", "0.001", "--ema", "0.995", "--seed", "1")
 
 
@@ -130,8 +130,7 @@ RECIPES = {
     "vnet-first": small("vnet:vnet", "-o", "width=4"),
     "vnet": replace(small("vnet:vnet", *FURTHER), start="vnet-first"),
     "attention-unet": small("unets:attention-unet", "-o", "width=8"),
-    "unetpp-first": small("unets:unetpp", "-o", "width=4", "--steps", "700"),
-    "unetpp": replace(small("unets:unetpp", *FURTHER), start="unetpp-first"),
+    "unetpp": small("unets:unetpp", "-o", "width=4", "--steps", "700"),
     # It works on half the grid, and scores voxels by place in what is left of that: cortex wants 1 mm.
     "linknet-first": replace(LINKNET, start="linknet:brain-mask"),
     "linknet": replace(
