@@ -59,7 +59,7 @@ against the mask of `linknet:brain-mask`, which holds {mask:.0f} mL here.
 {table}
 
 The best is there twice: it averages each window over its mirror image, unless told otherwise
-(`medseg segment --no-mirror`). It is the one to use on T1. Those at 2 mm learnt for less than twenty minutes
+(`medseg segment --no-mirror`). It is the one to use on T1. Those at 2 mm learnt for less than half an hour
 each, to compare networks. Seconds and memory are of one run from the loaded volume to labels on its own grid.
 Operations are multiplications and additions of all windows, counted in the network alone.
 """
@@ -77,7 +77,7 @@ model that does not care.
 `{best}` on two scans unlike what it was trained on: proton density, where grey
 matter is the brighter of the two, with slices 7 mm apart; and T1 after gadolinium with a tumour, 6.5 mm
 apart. The outline of the brain holds, but for the outermost slices, and below the skull parts of the neck are
-called tissue. The tissues do not hold: in proton density most of the cortex is called white matter, after
+called tissue. The tissues do not hold: in proton density much of the cortex is called white matter, after
 gadolinium much white matter near the midline is called grey, the bright rim of the tumour white, and no model
 here knows what a tumour is.
 
