@@ -1,7 +1,7 @@
 """A network ready to run: in its backend, within its memory, to labels on the grid they are wanted on."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from numpy.typing import NDArray
@@ -212,8 +212,10 @@ class Engine:
         """Torch takes no more of the GPU than is allowed: what a plan did not foresee then runs out there."""
         if self._device.type != "cuda":
             return
-        whole, limit = torch.cuda.get_device_properties(self._device).total_memory, self._execution.max_vram
-        torch.cuda.set_per_process_memory_fraction(min(1.0, limit / whole) if limit else 1.0, self._device)
+        index = cast("int | None", self._device.index)  # torch says that there always is one
+        index = torch.cuda.current_device() if index is None else index
+        whole, limit = torch.cuda.get_device_properties(index).total_memory, self._execution.max_vram
+        torch.cuda.set_per_process_memory_fraction(min(1.0, limit / whole) if limit else 1.0, index)
         torch.cuda.reset_peak_memory_stats(self._device)
 
     def _mirrored_axes(self) -> tuple[int, ...]:

@@ -1,6 +1,7 @@
 """The plan of memory: what a network holds at once, and what grows with classes and voxels."""
 
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from torch import nn
 
 from medseg.errors import OptionError, ResourceError
 from medseg.inference.calls import mirrored
+from medseg.inference.engine import Engine
+from medseg.inference.execution import Execution, arithmetic
 from medseg.inference.live import live_bytes, resident_bytes, watched
 from medseg.inference.memory import Task, fit_memory, fit_vram, parse_bytes, plan_memory
 from medseg.inference.room import Room
@@ -163,6 +166,22 @@ def test_a_window_that_a_gpu_may_not_hold_is_refused_where_someone_set_the_limit
     assert fit_vram(wanted, GB // 2, batches=True, refuse=False)[0] == smallest
 
 
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_a_limit_on_a_gpus_memory_is_torchs_too(monkeypatch, device):
+    """torch's own function, which wants a number for the GPU, as far as its call of CUDA."""
+    set_to = []
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(total_memory=80 * GB))
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr("torch.cuda.memory._lazy_init", lambda: None)
+    monkeypatch.setattr(torch._C, "_cuda_setMemoryFraction", lambda *a: set_to.append(a), raising=False)
+    monkeypatch.setattr(torch._C, "_cuda_resetPeakMemoryStats", lambda _: None, raising=False)
+    for limit in (20 * GB, None, 200 * GB):
+        engine = SimpleNamespace(_device=torch.device(device), _execution=Execution(max_vram=limit))
+        Engine._limit_vram(engine)
+    index = int(device == "cuda:1")
+    assert set_to == [(0.25, index), (1.0, index), (1.0, index)]
+
+
 def test_a_call_is_watched_for_what_it_holds_at_its_peak():
     def call():
         big = np.ones(100 * MB, np.uint8)
@@ -189,7 +208,6 @@ def test_what_is_no_amount_of_memory_is_refused(text):
 
 
 def test_torch_computes_as_an_execution_says_and_as_before_after():
-    from medseg.inference.execution import Execution, arithmetic
 
     def settings():
         return torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.allow_tf32
@@ -211,7 +229,6 @@ def test_torch_computes_as_an_execution_says_and_as_before_after():
     ],
 )
 def test_an_execution_that_cannot_be_is_refused(given, says):
-    from medseg.inference.execution import Execution
 
     with pytest.raises(OptionError, match=says):
         Execution(**given)
