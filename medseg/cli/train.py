@@ -125,7 +125,7 @@ def train(
     from medseg.registry import default_registry
     from medseg.training.checking import check_dataset
     from medseg.training.dataset import with_validation
-    from medseg.training.machine import Machine, local_rank
+    from medseg.training.machine import Machine, has_leader, local_rank
     from medseg.training.plan import PLAN, read_plan, taken_up
     from medseg.training.planning import forecast, free_bytes, make_plan
     from medseg.training.reading import read_dataset
@@ -140,8 +140,7 @@ def train(
     show_report(dataset, report)
     place = choose_device(device)
     machine = Machine(device=place.type, index=place.index, devices=devices, nodes=nodes, workers=workers)
-    follows = local_rank() > 0  # a process that the first one on this computer started, which made the plan
-    if follows:
+    if has_leader():
         plan = read_plan(out / PLAN)
     else:
         plan = make_plan(
@@ -167,7 +166,7 @@ def train(
         )
         if is_model_folder(out):  # not on a second computer, unless they share the disk
             click.echo(f"{out} is a model now: medseg segment IMAGE -m {out} -o OUT", err=True)
-    if json_ and not follows:
+    if json_ and not local_rank():
         print_json(
             {
                 "run": None if plan_only else str(out),

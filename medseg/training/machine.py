@@ -60,6 +60,14 @@ def local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
+def has_leader() -> bool:
+    """Whether this computer's first process started this one, after it had written the plan.
+
+    Those of torchrun start at the same time, and each makes a plan, which must then be the same.
+    """
+    return local_rank() > 0 and "TORCHELASTIC_RUN_ID" not in os.environ
+
+
 class SamePlan(Callback):
     """Refuses to begin where computers of one training made different plans: their weights would not fit.
 

@@ -67,6 +67,10 @@ def test_a_process_that_the_first_one_started_takes_its_plan_and_makes_none(fold
     done = train(folder, "run", "--learning-rate", "7", "--plan-only", "--json", LOCAL_RANK="1")
     assert "learning rate" not in done.stderr
     assert done.stdout == ""
+    own = train(
+        folder, "other", "--learning-rate", "7", "--plan-only", LOCAL_RANK="1", TORCHELASTIC_RUN_ID="1"
+    )
+    assert "learning rate 7" in own.stderr  # torchrun starts all at once
     assert json.loads((folder / "run/plan.json").read_text()) == plan
 
 
