@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from torch.nn import functional as F
-
 from medseg_winograd.crew import Crew
 from medseg_winograd.kernels.emit import Registers
-from medseg_winograd.layers import Channels, plan_convolution, plan_transposed
+from medseg_winograd.layers import Channels
 from medseg_winograd.machine import machine
+from medseg_winograd.plans import direct, winograd
+from torch.nn import functional as F
 
 AVX512 = Registers(lanes=16, channels=8, vectors=3)
 AVX = Registers(lanes=8, channels=4, vectors=3)
@@ -57,6 +57,18 @@ def channels(count: int, size: tuple[int, ...], chance: torch.Generator) -> tupl
     return Channels(parts=parts, scale=scale, shift=shift, slope=slope), seen[None]
 
 
+def convolution(machine, weight, bias, size, *, stride, padding):
+    """The layer that the backend would take."""
+    if winograd.pays(tuple(weight.shape[2:]), stride, padding, size):
+        return winograd.plan(machine, weight, bias, size)
+    return direct.plan_convolution(machine, weight, bias, size, stride=stride, padding=padding)
+
+
+def run(layer, given, crew):
+    out = torch.full(layer.shape, torch.nan)
+    return out, layer.run(given, out, crew)
+
+
 def check(found: tuple[torch.Tensor, np.ndarray], expected: torch.Tensor) -> None:
     answer, moments = found
     largest = float(expected.abs().max())
@@ -74,11 +86,11 @@ def test_a_convolution_is_that_of_torch(inputs, answers, size, kernel, stride, p
     given, seen = channels(inputs, size, chance)
     weight = torch.randn(answers, inputs, *kernel, generator=chance)
     bias = torch.randn(answers, generator=chance)
-    layer = plan_convolution(
+    layer = convolution(
         machine(registers), weight.numpy(), bias.numpy(), size, stride=stride, padding=padding
     )
     with Crew(2) as crew:
-        found = layer.run(given, crew)
+        found = run(layer, given, crew)
     check(found, F.conv3d(seen, weight.double(), bias.double(), stride, padding)[0])
 
 
@@ -89,9 +101,9 @@ def test_a_transposed_convolution_is_that_of_torch(inputs, answers, size, stride
     given, seen = channels(inputs, size, chance)
     weight = torch.randn(inputs, answers, *stride, generator=chance)
     bias = torch.randn(answers, generator=chance)
-    layer = plan_transposed(machine(registers), weight.numpy(), bias.numpy(), size, stride=stride)
+    layer = direct.plan_transposed(machine(registers), weight.numpy(), bias.numpy(), size, stride=stride)
     with Crew(1) as crew:
-        found = layer.run(given, crew)
+        found = run(layer, given, crew)
     check(found, F.conv_transpose3d(seen, weight.double(), bias.double(), stride)[0])
 
 
@@ -99,7 +111,7 @@ def test_the_variance_keeps_its_digits_beside_a_large_mean() -> None:
     chance = torch.Generator().manual_seed(0)
     given, _ = channels(2, (12, 12, 12), chance)
     weight = 1e-3 * torch.randn(4, 2, 3, 3, 3, generator=chance)
-    layer = plan_convolution(
+    layer = convolution(
         machine(),
         weight.numpy(),
         np.full(4, 100, np.float32),
@@ -108,7 +120,7 @@ def test_the_variance_keeps_its_digits_beside_a_large_mean() -> None:
         padding=(1, 1, 1),
     )
     with Crew(1) as crew:
-        answer, moments = layer.run(given, crew)
+        answer, moments = run(layer, given, crew)
     np.testing.assert_allclose(moments[1], answer.double().flatten(1).var(1, correction=0), rtol=1e-4)
 
 
@@ -116,12 +128,10 @@ def test_the_same_bytes_come_from_one_thread_and_from_four() -> None:
     chance = torch.Generator().manual_seed(0)
     given, _ = channels(3, (17, 18, 19), chance)
     weight = torch.randn(9, 3, 3, 3, 3, generator=chance)
-    layer = plan_convolution(
-        machine(), weight.numpy(), None, (17, 18, 19), stride=(1, 1, 1), padding=(1, 1, 1)
-    )
+    layer = convolution(machine(), weight.numpy(), None, (17, 18, 19), stride=(1, 1, 1), padding=(1, 1, 1))
     found = []
     for size in (1, 4):
         with Crew(size) as crew:
-            found.append(layer.run(given, crew))
+            found.append(run(layer, given, crew))
     assert torch.equal(found[0][0], found[1][0])
     assert np.array_equal(found[0][1], found[1][1])

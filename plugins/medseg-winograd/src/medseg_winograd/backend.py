@@ -9,12 +9,17 @@ from torch import Tensor, nn
 from medseg_winograd.crew import Crew
 from medseg_winograd.interception import Interception, Layers
 from medseg_winograd.machine import machine
-from medseg_winograd.pending import plain
+from medseg_winograd.memory import Memory
 
 Call = Callable[[Tensor], Tensor]
 
 
-def winograd(module: nn.Module, example: Tensor, *, saved: str = "") -> Call:
+def winograd(
+    module: nn.Module,
+    example: Tensor,  # noqa: ARG001  # layers are planned for the shapes that come
+    *,
+    saved: str = "",
+) -> Call:
     """The module in float32: as torch runs it, but for its convolutions and the norms that follow them.
 
     Torch's number of threads is used; they end with each call.
@@ -24,11 +29,14 @@ def winograd(module: nn.Module, example: Tensor, *, saved: str = "") -> Call:
         example: (B,C,*S); any shape may follow.
         saved: file that the kernels' machine code is kept in, and read from if it is there; none if empty.
     """
-    layers, asking = Layers(machine(saved=saved)), threading.Lock()
+    layers, memory, asking = Layers(machine(saved=saved)), Memory(), threading.Lock()
 
     def run(window: Tensor) -> Tensor:
-        with Crew(torch.get_num_threads()) as crew, Interception(layers, crew):
-            return plain(module(window))
+        with Crew(torch.get_num_threads()) as crew:
+            interception = Interception(layers, crew, memory)
+            with interception:
+                answer = module(window)
+            return interception.finish(answer)
 
     def call(windows: Tensor) -> Tensor:
         with asking, torch.inference_mode():

@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from types import TracebackType
 from typing import Self
 
+_TURNS = 12  # that each thread takes, so that none waits long for the last
+
 
 class Crew:
     """A number of threads, the caller's among them; the others end with the ``with``."""
@@ -23,14 +25,15 @@ class Crew:
         if self._others:
             self._others.shutdown()
 
-    def share(self, tasks: int, begin: Callable[[], Callable[[int], None]]) -> None:
+    def share(self, tasks: int, begin: Callable[[], Callable[[int, int], None]]) -> None:
         """Do tasks 0 to before ``tasks``, each once, by whoever is free.
 
         Args:
             tasks: how many there are.
-            begin: called by each thread; what it returns does one task.
+            begin: called by each thread; what it returns does the tasks from one to before another.
         """
-        left, taking = iter(range(tasks)), threading.Lock()
+        at_once = max(1, tasks // (_TURNS * self._size))
+        left, taking = iter(range(0, tasks, at_once)), threading.Lock()
 
         def take() -> int | None:
             with taking:
@@ -38,8 +41,8 @@ class Crew:
 
         def work() -> None:
             do = begin()
-            while (number := take()) is not None:
-                do(number)
+            while (first := take()) is not None:
+                do(first, min(first + at_once, tasks))
 
         helpers = min(self._size, tasks) - 1
         others = [self._others.submit(work) for _ in range(helpers)] if self._others else []

@@ -1,43 +1,38 @@
-"""Which of torch's functions are done by layers here, while a network runs: the rest torch does itself."""
+"""Which of torch's functions are done by layers here while a network runs; the rest torch does itself."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_map_only
 
+from medseg_winograd.afterwards import AFTERWARDS, join
 from medseg_winograd.crew import Crew
-from medseg_winograd.layers import Channels, Layer, plan_convolution, plan_transposed
+from medseg_winograd.layers import Layer, Reals, Size, settle
 from medseg_winograd.machine import Machine
-from medseg_winograd.pending import Pending, plain, raw
+from medseg_winograd.memory import Memory
+from medseg_winograd.pending import Pending, channels_of, is_pending, pending, raw
+from medseg_winograd.plans import direct, winograd
 
 
 class Layers:
-    """The layers of one network that are planned, for each shape of their input.
+    """The layers of one network that are planned, each for the shapes that its input had.
 
     Args:
         machine: with the kernels.
     """
 
     def __init__(self, machine: Machine) -> None:
-        self._machine = machine
+        self.machine = machine
         self._planned: dict[tuple[Any, ...], tuple[Layer, Tensor]] = {}
 
-    def get(
-        self, weight: Tensor, bias: Tensor | None, size: tuple[int, ...], *, transposed: bool, **steps: Any
-    ) -> Layer:
-        """The layer of some weights; made when it is first asked for."""
-        key = (id(weight), size, transposed, *steps.values())
+    def get(self, kind: str, weight: Tensor, given: tuple[Any, ...], make: Callable[[], Layer]) -> Layer:
+        """The layer of some weights and of what else decides it; made when it is first asked for."""
+        key = (kind, id(weight), *given)
         if key not in self._planned:
-            plan = plan_transposed if transposed else plan_convolution
-            given = (t if t is None else t.detach().numpy() for t in (weight, bias))
-            # With the weights, so that no others take their place in memory, and their key.
-            self._planned[key] = plan(self._machine, *given, size, **steps), weight
+            self._planned[key] = make(), weight  # held, so that no other tensor gets its number
         return self._planned[key][0]
 
 
@@ -47,11 +42,12 @@ class Interception(TorchFunctionMode):
     Args:
         layers: of the network.
         crew: that runs them.
+        memory: for their answers.
     """
 
-    def __init__(self, layers: Layers, crew: Crew) -> None:
+    def __init__(self, layers: Layers, crew: Crew, memory: Memory) -> None:
         super().__init__()
-        self._layers, self._crew = layers, crew
+        self._layers, self._crew, self._memory = layers, crew, memory
 
     def __torch_function__(
         self,
@@ -60,34 +56,47 @@ class Interception(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Do a function of torch's."""
+        """Do a function of torch's, or have torch do it with what pending tensors stand for."""
         kwargs = kwargs or {}
         if func in _LAYERS:
             layer = _LAYERS[func](self._layers, *args, **kwargs)
             if layer is not None:
-                return Pending(*_run(layer, args[0], self._crew))
-        elif func in _AFTERWARDS and isinstance(args[0], Pending):
-            done = _AFTERWARDS[func](*args, **kwargs)
+                return self._run(layer, args[0] if args else kwargs["input"])
+        elif func in AFTERWARDS and args and is_pending(args[0]):
+            done = AFTERWARDS[func](*args, **kwargs)
             if done is not None:
                 return done
-        elif func is torch.cat:
-            joined = _join(*args, **kwargs)
+        elif func in (torch.cat, torch.concat):
+            joined = join(*args, **kwargs)
             if joined is not None:
                 return joined
-        elif getattr(func, "__name__", "") == "__get__":
-            return func(*args, **kwargs)  # the shape and the like, which a pending tensor has
-        return func(*plain(args), **plain(kwargs))
+        elif func in _OF_SHAPE:
+            return func(*args, **kwargs)
+        return func(*tree_map_only(Pending, self.settle, args), **tree_map_only(Pending, self.settle, kwargs))
 
+    def settle(self, image: Pending) -> Tensor:
+        """What a tensor stands for, in memory of its own."""
+        if image.settled is None:
+            out = self._memory.empty(image.shape[1:])
+            settle(image.channels, out, self._layers.machine, self._crew)
+            image.settled = out[None]
+        return image.settled
 
-def _run(layer: Layer, image: Tensor, crew: Crew) -> tuple[Channels, NDArray[np.float64]]:
-    given = image.channels if isinstance(image, Pending) else raw(image[0].contiguous())
-    answer, moments = layer.run(given, crew)
-    return raw(answer), moments
+    def finish(self, answer: Tensor) -> Tensor:
+        """The same of a network's answer, which nobody shares any more."""
+        if is_pending(answer) and answer.is_raw and len(answer.channels.parts) == 1:
+            return answer.channels.parts[0][None]
+        return self.settle(answer) if isinstance(answer, Pending) else answer
+
+    def _run(self, layer: Layer, image: Tensor) -> Pending:
+        out = self._memory.empty(layer.shape)
+        moments = layer.run(channels_of(image), out, self._crew)
+        return pending(raw(out), moments)
 
 
 def _convolution(
     layers: Layers,
-    image: Tensor,
+    input: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
     stride: Any = 1,
@@ -95,16 +104,26 @@ def _convolution(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Layer | None:
-    steps, around = _three(stride), _three(padding)
-    able = around is not None and steps is not None and steps[2] <= 2 and groups == 1
-    if not able or _three(dilation) != (1, 1, 1) or not _is_ours(image, weight):
+    steps, around = _size(stride), _size(padding)
+    if steps is None or around is None or steps[2] > 2 or groups != 1 or _size(dilation) != (1, 1, 1):
         return None
-    return layers.get(weight, bias, tuple(image.shape[2:]), transposed=False, stride=steps, padding=around)
+    size = _able(input, weight, weight.shape[1] if weight.ndim == 5 else 0)
+    kernel = _size(weight.shape[2:])
+    if size is None or kernel is None or min(direct.answer_of(size, kernel, steps, around)) < 1:
+        return None
+
+    def make() -> Layer:
+        given = layers.machine, _numbers(weight), None if bias is None else _numbers(bias), size
+        if winograd.pays(kernel, steps, around, size):
+            return winograd.plan(*given)
+        return direct.plan_convolution(*given, stride=steps, padding=around)
+
+    return layers.get("convolution", weight, (size, steps, around), make)
 
 
 def _transposed(
     layers: Layers,
-    image: Tensor,
+    input: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
     stride: Any = 1,
@@ -113,150 +132,59 @@ def _transposed(
     groups: int = 1,
     dilation: Any = 1,
 ) -> Layer | None:
-    steps = _three(stride)
-    able = steps == tuple(weight.shape[2:]) and steps[2] <= 2 and groups == 1
-    none = _three(padding) == _three(output_padding) == (0, 0, 0) and _three(dilation) == (1, 1, 1)
-    if not able or not none or not _is_ours(image, weight):
+    steps = _size(stride)
+    if steps is None or steps != tuple(weight.shape[2:]) or steps[2] > 2 or groups != 1:
         return None
-    return layers.get(weight, bias, tuple(image.shape[2:]), transposed=True, stride=steps)
-
-
-def _is_ours(image: Tensor, weight: Tensor) -> bool:
-    """One image of a batch, and weights that stay: others would have to be laid out anew each time."""
-    floats = image.dtype == weight.dtype == torch.float32 and image.device.type == "cpu"
-    return isinstance(weight, nn.Parameter) and floats and image.ndim == 5 and len(image) == 1
-
-
-def _three(value: Any) -> tuple[int, int, int] | None:
-    """One number or three as three; None of what is neither."""
-    values = (value,) * 3 if isinstance(value, int) else value
-    return tuple(values) if isinstance(values, tuple | list) and len(values) == 3 else None  # type: ignore[return-value]
-
-
-def _instance_norm(
-    image: Pending,
-    running_mean: Tensor | None = None,
-    running_var: Tensor | None = None,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    use_input_stats: bool = True,  # noqa: FBT001, FBT002  # torch's signature, and below
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-) -> Pending | None:
-    if image.moments is None or not image.is_raw or not use_input_stats or running_mean is not None:
+    if not _size(padding) == _size(output_padding) == (0, 0, 0) or _size(dilation) != (1, 1, 1):
         return None
-    mean, variance = image.moments
-    return _scaled(image, mean, variance, weight, bias, eps)
-
-
-def _batch_norm(
-    image: Pending,
-    running_mean: Tensor | None,
-    running_var: Tensor | None,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    training: bool = False,  # noqa: FBT001, FBT002
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-) -> Pending | None:
-    if training or running_mean is None or running_var is None or not image.is_linear:
+    size = _able(input, weight, weight.shape[0])
+    if size is None:
         return None
-    return _scaled(image, _numbers(running_mean), _numbers(running_var), weight, bias, eps)
+
+    def make() -> Layer:
+        given = layers.machine, _numbers(weight), None if bias is None else _numbers(bias), size
+        return direct.plan_transposed(*given, stride=steps)
+
+    return layers.get("transposed", weight, (size, steps), make)
 
 
-def _scaled(
-    image: Pending,
-    mean: NDArray[np.float64],
-    variance: NDArray[np.float64],
-    weight: Tensor | None,
-    bias: Tensor | None,
-    eps: float,
-) -> Pending:
-    scale = (1 if weight is None else _numbers(weight)) / np.sqrt(variance + eps)
-    shift = (0 if bias is None else _numbers(bias)) - mean * scale
-    c = image.channels
-    seen = replace(
-        c,
-        scale=(c.scale * scale).astype(np.float32),
-        shift=(c.shift * scale + shift).astype(np.float32),
-    )
-    return Pending(seen)
+def _able(image: Tensor, weight: Tensor, channels: int) -> Size | None:
+    """The size of an image that a layer can take: one of a batch, float32, on the CPU.
 
-
-def _numbers(values: Tensor) -> NDArray[np.float64]:
-    return values.detach().numpy().astype(np.float64)
-
-
-def _leaky(image: Pending, negative_slope: float = 0.01, inplace: bool = False) -> Pending | None:  # noqa: FBT001, FBT002
-    return _activated(image, np.full(image.shape[1], negative_slope), inplace=inplace)
-
-
-def _leaky_in_place(image: Pending, negative_slope: float = 0.01) -> Pending | None:
-    return _activated(image, np.full(image.shape[1], negative_slope), inplace=True)
-
-
-def _relu(image: Pending, inplace: bool = False) -> Pending | None:  # noqa: FBT001, FBT002
-    return _activated(image, np.zeros(image.shape[1]), inplace=inplace)
-
-
-def _relu_in_place(image: Pending) -> Pending | None:
-    return _activated(image, np.zeros(image.shape[1]), inplace=True)
-
-
-def _prelu(image: Pending, weight: Tensor) -> Pending | None:
-    return _activated(image, np.broadcast_to(_numbers(weight), (image.shape[1],)), inplace=False)
-
-
-def _activated(image: Pending, slope: NDArray[np.float64], *, inplace: bool) -> Pending | None:
-    if not image.is_linear:
+    And of weights that stay: others would have to be laid out anew each time.
+    """
+    kind = (torch.float32, torch.device("cpu"))
+    able = isinstance(weight, nn.Parameter) and image.ndim == 5 and len(image) == 1
+    if not able or (image.dtype, image.device) != kind or (weight.dtype, weight.device) != kind:
         return None
-    seen = replace(image.channels, slope=np.ascontiguousarray(slope, np.float32))
-    if not inplace:
-        return Pending(seen)
-    image.channels, image.moments = seen, None
-    return image
+    return _size(image.shape[2:]) if image.shape[1] == channels and image.numel() else None
 
 
-def _unchanged(
-    image: Pending, p: float = 0.5, training: bool = True, inplace: bool = False
-) -> Pending | None:  # noqa: FBT001, FBT002
-    return None if training else image
-
-
-def _join(tensors: Sequence[Tensor], dim: int = 0) -> Pending | None:
-    """Channels of several tensors, side by side without a copy."""
-    if dim not in (1, -4) or not any(isinstance(t, Pending) for t in tensors):
+def _size(value: Any) -> Size | None:
+    """One number, or three, for the axes; None of what is neither."""
+    if isinstance(value, int):
+        return value, value, value
+    if not isinstance(value, tuple | list) or len(value) != 3:
         return None
-    if any(t.ndim != 5 or len(t) != 1 or t.dtype != torch.float32 for t in tensors):
-        return None
-    if len({tuple(t.shape[2:]) for t in tensors}) > 1:
-        return None  # torch says what is wrong
-    each = [t.channels if isinstance(t, Pending) else raw(t[0].contiguous()) for t in tensors]
-    return Pending(
-        Channels(
-            parts=tuple(part for c in each for part in c.parts),
-            scale=np.concatenate([c.scale for c in each]),
-            shift=np.concatenate([c.shift for c in each]),
-            slope=np.concatenate([c.slope for c in each]),
-        )
-    )
+    depth, height, width = value
+    return depth, height, width
+
+
+def _numbers(values: Tensor) -> Reals:
+    return values.detach().numpy()
 
 
 _LAYERS: dict[Any, Callable[..., Layer | None]] = {
     torch.conv3d: _convolution,
     torch.conv_transpose3d: _transposed,
 }
-_AFTERWARDS: dict[Any, Callable[..., Pending | None]] = {
-    F.instance_norm: _instance_norm,
-    F.batch_norm: _batch_norm,
-    F.leaky_relu: _leaky,
-    F.leaky_relu_: _leaky_in_place,
-    F.relu: _relu,
-    torch.relu: _relu,
-    Tensor.relu: _relu,
-    torch.relu_: _relu_in_place,
-    Tensor.relu_: _relu_in_place,
-    torch.prelu: _prelu,
-    F.dropout: _unchanged,
-    F.dropout3d: _unchanged,
+# What a tensor without values knows.
+_OF_SHAPE = {
+    *(getattr(Tensor, name).__get__ for name in ("shape", "ndim", "dtype", "device", "is_cuda")),
+    Tensor.size,
+    Tensor.dim,
+    Tensor.numel,
+    Tensor.__len__,
+    torch.is_tensor,
+    torch.is_floating_point,
 }

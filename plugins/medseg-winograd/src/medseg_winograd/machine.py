@@ -12,14 +12,14 @@ import llvmlite
 import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
-from numpy.typing import NDArray
 
 from medseg.atomic import write_bytes_whole
-from medseg_winograd.kernels import direct, emit, winograd
+from medseg_winograd.kernels import direct, emit, settle, winograd
 from medseg_winograd.kernels.emit import POINTER, Registers
 from medseg_winograd.kernels.multiply import write_multiply
 
 _KERNELS = {
+    "settle": settle.ARGUMENTS,
     "winograd": winograd.ARGUMENTS,
     **dict.fromkeys(("direct", "strided", "spread"), direct.ARGUMENTS),
 }
@@ -42,21 +42,39 @@ class Machine:
     code: bytes
     _engine: Any  # holds their memory
 
-    def prepared(self, kernel: str, values: Mapping[str, int | NDArray[Any]]) -> Callable[[int], None]:
-        """A kernel that does one of its tasks, by the task's number.
+    def prepared(self, kernel: str, values: Mapping[str, Any]) -> "Prepared":
+        """A kernel with its arguments, but for the numbers of tasks.
 
         Args:
             kernel: its name.
-            values: of its other arguments; of arrays it is told where they begin, and they must stay.
+            values: by name; integers, and arrays, of which it is told where they begin.
         """
-        given = [values[name] for name in list(_KERNELS[kernel])[2:]]
-        numbers = [v.ctypes.data if isinstance(v, np.ndarray) else v for v in given]
-        function = self.functions[kernel]
-        return lambda n: function(n, n + 1, *numbers)
+        given = tuple(values[name] for name in list(_KERNELS[kernel])[2:])
+        numbers = tuple(v.ctypes.data if isinstance(v, np.ndarray) else v for v in given)
+        return Prepared(self.functions[kernel], numbers, given)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A kernel that does some of its tasks.
+
+    Args:
+        function: of C.
+        numbers: that it is told: sizes and addresses.
+        held: arrays at these addresses.
+    """
+
+    function: Callable[..., None]
+    numbers: tuple[int, ...]
+    held: tuple[Any, ...]
+
+    def __call__(self, first: int, last: int) -> None:
+        """Do tasks from the first to before the last."""
+        self.function(first, last, *self.numbers)
 
 
 def registers_of(features: Mapping[str, bool], triple: str) -> Registers:
-    """How to use the registers of a processor: AVX-512 has 32 of 16 values, AVX 16 of 8, ARM's NEON 32 of 4."""
+    """How to use the registers: AVX-512 has 32 of 16 values, AVX 16 of 8, ARM's NEON 32 of 4."""
     if features.get("avx512f"):
         return Registers(lanes=16, channels=8, vectors=3)
     if features.get("avx"):
@@ -72,6 +90,7 @@ def kernels(registers: Registers) -> str:
     multiply = write_multiply(module, registers)
     winograd.write_winograd(module, registers, multiply)
     direct.write_direct(module, registers, multiply)
+    settle.write_settle(module, registers)
     return str(module)
 
 
@@ -86,11 +105,11 @@ def machine(registers: Registers | None = None, *, saved: str = "") -> Machine:
     found = registers or registers_of(llvm.get_host_cpu_features(), llvm.get_process_triple())
     seal, kept = _seal(found), Path(saved)
     with _making:
+        known = _opened(kept, seal) if saved else None
         if found not in _made:
-            code = _opened(kept.read_bytes(), seal) if saved and kept.is_file() else None
-            _made[found] = _load(found, code or _compile(found))
-        code = _made[found].code
-        if saved and not kept.is_file():
+            _made[found] = _load(found, known or _compile(found))
+        if saved and known is None:
+            code = _made[found].code
             write_bytes_whole(kept, hashlib.sha256(seal + code).digest() + code)
     return _made[found]
 
@@ -103,11 +122,12 @@ def _seal(registers: Registers) -> bytes:
     return hashlib.sha256(b"\0".join([told, *(source.read_bytes() for source in sources)])).digest()
 
 
-def _opened(kept: bytes, seal: bytes) -> bytes | None:
-    """The machine code of a file; None if it is another's, or damaged."""
-    size = hashlib.sha256().digest_size
-    digest, code = kept[:size], kept[size:]
-    return code if hashlib.sha256(seal + code).digest() == digest else None
+def _opened(kept: Path, seal: bytes) -> bytes | None:
+    """The machine code of a file; None if there is none, or it is another's or damaged."""
+    if not kept.is_file():
+        return None
+    data, size = kept.read_bytes(), hashlib.sha256().digest_size
+    return data[size:] if hashlib.sha256(seal + data[size:]).digest() == data[:size] else None
 
 
 def _compile(registers: Registers) -> bytes:

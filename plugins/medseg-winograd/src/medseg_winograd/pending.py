@@ -1,70 +1,65 @@
 """A tensor whose last norm and activation are still to be done: the next layer does them as it reads it."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
-from torch.utils._pytree import tree_map_only
 
 from medseg_winograd.layers import Channels
 
-Reals = NDArray[np.float32]
-
 
 class Pending(Tensor):
-    """(1,C,D,H,W) float32 on the CPU; see ``Channels`` for what it stands for.
+    """(1,C,D,H,W) float32 on the CPU, of a shape but without memory of its own; ``pending`` makes it.
 
-    Args:
-        channels: what it is made of.
-        moments: mean and variance (2,C) of these as they are, if known.
+    Nobody writes into its channels, which others may share. Once torch has seen what it stands for, which
+    torch may write into, it is that tensor and nothing else.
+
+    Attributes:
+        channels: what it stands for.
+        moments: mean and variance (2,C) of the channels as they are, if known.
+        settled: the tensor that it is, once torch has seen it.
     """
 
     channels: Channels
     moments: NDArray[np.float64] | None
-
-    def __new__(cls, channels: Channels, moments: NDArray[np.float64] | None = None) -> "Pending":
-        """A tensor without memory of its own."""
-        count = sum(len(part) for part in channels.parts)
-        made: Pending = torch.Tensor._make_wrapper_subclass(
-            cls, (1, count, *channels.parts[0].shape[1:]), dtype=torch.float32, device=torch.device("cpu")
-        )
-        made.channels, made.moments = channels, moments
-        return made
-
-    @property
-    def is_raw(self) -> bool:
-        """Whether nothing is to be done any more."""
-        c = self.channels
-        return bool((c.scale == 1).all() and (c.shift == 0).all()) and self.is_linear
+    settled: Tensor | None
 
     @property
     def is_linear(self) -> bool:
-        """Whether there is no activation to be done."""
+        """Whether no activation is to be done."""
         return bool((self.channels.slope == 1).all())
 
-    def plain(self) -> Tensor:
-        """What it stands for, done now and kept."""
-        if not self.is_raw or len(self.channels.parts) > 1:
-            done = _apply(self.channels)
-            self.channels = raw(done)
-        return self.channels.parts[0][None]
+    @property
+    def is_raw(self) -> bool:
+        """Whether nothing at all is to be done."""
+        c = self.channels
+        return self.is_linear and bool((c.scale == 1).all() and (c.shift == 0).all())
+
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]  # as torch says
 
     @classmethod
-    def __torch_dispatch__(
+    def __torch_dispatch__(  # type: ignore[override]  # torch's own documentation has this signature
         cls,
         func: Any,
         types: Sequence[type],
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Anything that torch is to do itself, it does with what the tensor stands for."""
-        return func(*plain(args), **plain(kwargs or {}))
+        """Nothing: whoever made it settles it before torch sees it."""
+        raise NotImplementedError(f"{func} was called with a tensor whose values are not there yet")
 
-    __torch_function__ = torch._C._disabled_torch_function_impl
+
+def pending(channels: Channels, moments: NDArray[np.float64] | None = None) -> Pending:
+    """A tensor that stands for channels; moments are theirs, as they are."""
+    count = sum(len(part) for part in channels.parts)
+    made: Pending = torch.Tensor._make_wrapper_subclass(
+        Pending, (1, count, *channels.parts[0].shape[1:]), dtype=torch.float32, device=torch.device("cpu")
+    )
+    made.channels, made.moments, made.settled = channels, moments, None
+    return made
 
 
 def raw(values: Tensor) -> Channels:
@@ -73,18 +68,13 @@ def raw(values: Tensor) -> Channels:
     return Channels(parts=(values,), scale=ones, shift=nothing, slope=ones)
 
 
-def plain(tree: Any) -> Any:
-    """All pending tensors in arguments, done."""
-    return tree_map_only(Pending, Pending.plain, tree)
+def is_pending(value: Any) -> TypeGuard[Pending]:
+    """Whether something is a tensor that torch has not seen yet."""
+    return isinstance(value, Pending) and value.settled is None
 
 
-def _apply(channels: Channels) -> Tensor:
-    values = torch.cat(channels.parts) if len(channels.parts) > 1 else channels.parts[0].clone()
-    scale, shift, slope = (
-        torch.from_numpy(told)[:, None, None, None]
-        for told in (channels.scale, channels.shift, channels.slope)
-    )
-    values.mul_(scale).add_(shift)
-    if bool((slope == slope[0]).all()):
-        return F.leaky_relu_(values, float(slope[0])) if float(slope[0]) != 1 else values
-    return torch.where(values > 0, values, values * slope)
+def channels_of(image: Tensor) -> Channels:
+    """The channels of a tensor (1,C,D,H,W), pending or not, to be read at once."""
+    if not isinstance(image, Pending):
+        return raw(image[0].contiguous())
+    return image.channels if image.settled is None else raw(image.settled[0])

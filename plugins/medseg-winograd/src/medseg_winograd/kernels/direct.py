@@ -63,20 +63,20 @@ def write_direct(module: ir.Module, registers: Registers, multiply: ir.Function)
     """Add ``direct``, ``strided`` (by 2 along W) and ``spread`` (over 2 voxels along W) to a module."""
     plain, apart = (_write_pack(module, registers, step) for step in (1, 2))
     lay, interleave = (_write_lay(module, registers, phases) for phases in (1, 2))
-    _write_whole(module, "direct", registers, plain, multiply, lay, 1)
-    _write_whole(module, "strided", registers, apart, multiply, lay, 1)
-    _write_whole(module, "spread", registers, plain, multiply, interleave, 2)
+    _write_whole(module, "direct", registers, calls=(plain, multiply, lay), phases=1)
+    _write_whole(module, "strided", registers, calls=(apart, multiply, lay), phases=1)
+    _write_whole(module, "spread", registers, calls=(plain, multiply, interleave), phases=2)
 
 
 def _write_whole(
     module: ir.Module,
     name: str,
     registers: Registers,
-    pack: ir.Function,
-    multiply: ir.Function,
-    lay: ir.Function,
+    *,
+    calls: tuple[ir.Function, ir.Function, ir.Function],
     phases: int,
 ) -> None:
+    pack, multiply, lay = calls
     e = Emitter(module, name, ARGUMENTS)
     g, b, at_once = e.given, e.build, CHUNK * registers.channels
     channels = e.times(g["units"], phases)
@@ -154,7 +154,7 @@ def _write_pack(module: ir.Module, registers: Registers, step: int) -> ir.Functi
 
         def seen(w: Any, width: int) -> Any:
             values = e.load(e.at(g["image"], begin, w), vector(width))
-            return b.select(known, e.activated(values, *told, width), zeros(width))
+            return b.select(known, e.activated(values, told, width), zeros(width))
 
         if step == 1:
 
@@ -194,7 +194,7 @@ def _write_pack(module: ir.Module, registers: Registers, step: int) -> ir.Functi
 
 
 def _write_lay(module: ir.Module, registers: Registers, phases: int) -> ir.Function:
-    """Rows of one channel of the answer, or of two that are the even and the odd voxels of one; their sums."""
+    """Rows of one channel of the answer, or of two that are even and odd voxels of one; and their sums."""
     e = Emitter(
         module,
         f"lay{phases}",
@@ -212,7 +212,7 @@ def _write_lay(module: ir.Module, registers: Registers, phases: int) -> ir.Funct
             for phase in range(phases):
                 values = e.load(e.at(place, e.times(g["length"], phase), w), vector(width))
                 found.append(b.fadd(values, e.spread(g["bias"], width)))
-                totals = sums.add(e, totals, found[-1], first, width)
+                totals = sums.add(e, totals, found[-1], first=first, lanes=width)
             if phases == 1:
                 e.store(found[0], e.at(out, w))
             elif width == 1:
@@ -220,11 +220,11 @@ def _write_lay(module: ir.Module, registers: Registers, phases: int) -> ir.Funct
                     e.store(found[phase], e.at(out, e.times(w, 2), phase))
             else:
                 order = [n for pair in zip(range(width), range(width, 2 * width), strict=True) for n in pair]
-                e.store(e.shuffle(*found, order), e.at(out, e.times(w, 2)))
+                e.store(e.shuffle(found[0], found[1], order), e.at(out, e.times(w, 2)))
             return totals
 
         return e.along(g["width"], widths, body, carried)
 
     totals = e.loop(index(0), g["rows"], 1, row, sums.none(widths))
-    sums.write(e, totals, first, widths, g["record"])
+    sums.write(e, totals, first=first, widths=widths, place=g["record"])
     return e.end()

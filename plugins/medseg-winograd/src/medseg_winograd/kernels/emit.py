@@ -168,7 +168,7 @@ class Emitter:
         return self.build.shuffle_vector(a, b, numbers)
 
     def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
-        """a * b + c, in one step where the processor has it."""
+        """The sum a * b + c, in one step where the processor has it."""
         kind = a.type
         name = f"llvm.fmuladd.v{kind.count}f32" if isinstance(kind, ir.VectorType) else "llvm.fmuladd.f32"
         function = self._module.globals.get(name)
@@ -176,12 +176,12 @@ class Emitter:
             function = ir.Function(self._module, ir.FunctionType(kind, [kind] * 3), name)
         return self.build.call(function, [a, b, c])
 
-    def activated(self, values: Any, scale: Any, shift: Any, slope: Any, lanes: int) -> Any:
-        """values * scale + shift, and what is then below 0 times a slope."""
+    def activated(self, values: Any, told: Values, lanes: int) -> Any:
+        """Values * scale + shift, and what is then below 0 times a slope; these three are told."""
         build = self.build
-        scaled = self.multiply_add(values, self.spread(scale, lanes), self.spread(shift, lanes))
-        above = build.fcmp_ordered(">", scaled, zeros(lanes))
-        return build.select(above, scaled, build.fmul(scaled, self.spread(slope, lanes)))
+        scale, shift, slope = (self.spread(value, lanes) for value in told)
+        scaled = self.multiply_add(values, scale, shift)
+        return build.select(build.fcmp_ordered(">", scaled, zeros(lanes)), scaled, build.fmul(scaled, slope))
 
     def total(self, values: Any, lanes: int) -> Any:
         """All values of a vector added up."""

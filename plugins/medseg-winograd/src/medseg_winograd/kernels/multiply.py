@@ -33,12 +33,12 @@ def write_multiply(module: ir.Module, registers: Registers) -> ir.Function:
                 def one_tap(t: Any, *sums: Any) -> list[Any]:
                     from_ = e.at(row, e.load(e.at(g["taps"], t, kind=INDEX), INDEX))
                     given = [e.load(e.at(from_, index(n * lanes)), kind) for n in range(vectors)]
-                    total = []
-                    for k in range(channels):
-                        weight = e.spread(e.load(e.at(weights, e.times(t, channels), k)), lanes)
-                        for n in range(vectors):
-                            total.append(e.multiply_add(weight, given[n], sums[k * vectors + n]))
-                    return total
+                    places = [e.at(weights, e.times(t, channels), k) for k in range(channels)]
+                    each = [e.spread(e.load(place), lanes) for place in places]
+                    return [
+                        e.multiply_add(each[n // vectors], given[n % vectors], total)
+                        for n, total in enumerate(sums)
+                    ]
 
                 return e.loop(index(0), g["tap_count"], 1, one_tap, sums)
 

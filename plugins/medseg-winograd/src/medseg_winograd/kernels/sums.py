@@ -16,7 +16,9 @@ def none(widths: Sequence[int]) -> list[Any]:
     return [zeros(width) for width in widths for _ in range(2)]
 
 
-def add(e: Emitter, sums: Sequence[Any], values: Any, first: Any, lanes: int, known: Any = None) -> list[Any]:
+def add(
+    e: Emitter, sums: Sequence[Any], values: Any, *, first: Any, lanes: int, known: Any = None
+) -> list[Any]:
     """A vector of an answer added to its two sums, where it is known to belong to it."""
     apart = e.build.fsub(values, e.spread(first, lanes))
     if known is not None:
@@ -24,7 +26,7 @@ def add(e: Emitter, sums: Sequence[Any], values: Any, first: Any, lanes: int, kn
     return [e.build.fadd(sums[0], apart), e.multiply_add(apart, apart, sums[1])]
 
 
-def write(e: Emitter, sums: Sequence[Any], first: Any, widths: Sequence[int], place: Any) -> None:
+def write(e: Emitter, sums: Sequence[Any], *, first: Any, widths: Sequence[int], place: Any) -> None:
     """Write the record."""
     e.store(first, place)
     for number in range(2):

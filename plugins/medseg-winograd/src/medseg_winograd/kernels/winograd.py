@@ -133,7 +133,7 @@ def _write_before(module: ir.Module, registers: Registers) -> ir.Function:
     def body(w: Any, width: int) -> None:
         def seen(i: int, j: int) -> Any:
             values = e.load(e.at(g["image"], rows[i, j], w), vector(width))
-            values = e.activated(values, g["scale"], g["shift"], g["slope"], width)
+            values = e.activated(values, [g["scale"], g["shift"], g["slope"]], width)
             return b.select(known[i, j], values, zeros(width))
 
         columns = [_transform(e, [seen(i, j) for i in range(POINTS)], width) for j in range(POINTS)]
@@ -197,13 +197,13 @@ def _write_after(module: ir.Module, registers: Registers) -> ir.Function:
             totals = list(so_far)
             for inside, row, value in zip(known, rows, found, strict=True):
                 e.store(value, b.select(inside, e.at(row, w), nowhere))
-                totals = sums.add(e, totals, value, first, width, inside)
+                totals = sums.add(e, totals, value, first=first, lanes=width, known=inside)
             return totals
 
         return e.along(g["width"], widths, body, carried)
 
     totals = e.loop(index(0), g["tiles"], 1, tile, sums.none(widths))
-    sums.write(e, totals, first, widths, g["record"])
+    sums.write(e, totals, first=first, widths=widths, place=g["record"])
     return e.end()
 
 
