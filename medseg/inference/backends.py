@@ -137,7 +137,7 @@ class Backends:
         """
         if self._named and self._precision == "float32":
             return self._make(self._named, module, windows[:1], told), Choice(backend=self._named.full_name)
-        kept = self._folder() / f"{self._key(module, windows, told)}.json"
+        kept = self._kept(module, windows.shape, told)
         choice = _read_choice(kept)
         if choice is not None:
             network = self._make(self._find(choice.backend), module, windows, told)
@@ -148,6 +148,11 @@ class Backends:
         choice = Choice(backend=self._fastest(trials), trials=tuple(trials))
         write_whole(kept, lambda part: _write_choice(part, choice))
         return self._make(self._find(choice.backend), module, windows, told), choice
+
+    def is_open(self, module: nn.Module, window: Sequence[int], *, told: Sequence[float] = ()) -> bool:
+        """Whether backends are yet to be compared for a network on windows (1,C,*S)."""
+        named = self._named is not None and self._precision == "float32"
+        return not named and _read_choice(self._kept(module, window, told)) is None
 
     def candidates(self, *, patient: bool = False) -> list[Registered]:
         """Every backend for the device and the precision, after the reference, which is float32.
@@ -283,16 +288,21 @@ class Backends:
     def _make(self, item: Registered, module: nn.Module, windows: Tensor, told: Sequence[float]) -> Network:
         factory = self._registry.load(item)
         lower = cast(Backend, item.component).precision != "float32"
-        name = f"{self._key(module, windows, told)}-{item.component.name}.bin"
+        name = f"{self._key(module, windows.shape, told)}-{item.component.name}.bin"
         given = {"saved": str(self._folder() / name), "dice": self._dice, "regions": self._regions}
         known = {key: value for key, value in given.items() if key in options_of(factory)}
         return cast(Network, factory(module, windows if lower else windows[:1], **known))
 
-    def _key(self, module: nn.Module, windows: Tensor, told: Sequence[float]) -> str:
+    def _kept(self, module: nn.Module, window: Sequence[int], told: Sequence[float]) -> Path:
+        """The file that a choice is remembered in, among all backends or for the one that was named."""
+        named = f"-{self._named.component.name}" if self._named else ""
+        return self._folder() / f"{self._key(module, window, told)}{named}.json"
+
+    def _key(self, module: nn.Module, window: Sequence[int], told: Sequence[float]) -> str:
         known = {
             "model": self._identity,
             "code": code_of(module),
-            "shape": list(windows.shape[1:]),
+            "shape": list(window[1:]),
             "told": [float(value) for value in told],
             "precision": [self._precision, self._dice],
             "device": torch.cuda.get_device_name(self._device)

@@ -17,7 +17,7 @@ from medseg.inference.labels import label_map
 from medseg.inference.live import watched
 from medseg.inference.memory import MemoryPlan
 from medseg.inference.network import LogitsOf, central_window, stream_logits
-from medseg.inference.planner import Planner
+from medseg.inference.planner import Planner, window_shape
 from medseg.inference.probabilities import ProbabilityMaps
 from medseg.inference.run import Run
 from medseg.inference.slab import Slab
@@ -108,7 +108,13 @@ class Engine:
             ResourceError: the run does not fit the limits on memory.
         """
         module = LogitsOf(self._network, grid.spacing_mm, self._description.input.patch)
-        return self._planner.plan(module, shape, home.shape, maps=maps)
+        told, window = self._told(grid), window_shape(self._description)
+        choosing = (
+            self._backends is not None
+            and told not in self._ready
+            and self._backends.is_open(module, window, told=told)
+        )
+        return self._planner.plan(module, shape, home.shape, maps=maps, choosing=choosing)
 
     def place(self, plan: MemoryPlan) -> torch.device:
         """Where the image of a run waits for its windows to be cut."""
@@ -269,7 +275,8 @@ class Engine:
     def _again(self, plan: MemoryPlan, module: LogitsOf, grid: Grid, home: Grid, *, maps: bool) -> MemoryPlan:
         """The plan with what the backend was seen to take; the image is there already."""
         again = self._planner.plan(module, grid.shape, home.shape, maps=maps, held=plan.image)
-        return replace(again, room=replace(again.room, arrays=plan.room.arrays))
+        most = plan if plan.choosing and plan.peak > again.peak else again
+        return replace(most, room=replace(again.room, arrays=plan.room.arrays))
 
     def _finite(self, slab: Slab) -> Slab:
         if not bool(torch.isfinite(torch.stack(torch.aminmax(slab.logits))).all()):

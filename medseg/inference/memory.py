@@ -10,7 +10,7 @@ import numpy as np
 from medseg.errors import OptionError, ResourceError
 from medseg.inference.room import Room
 from medseg.inference.windows import slab_axis
-from medseg.plugin import Slices, WholeGrid, Windows
+from medseg.plugin import Precision, Slices, WholeGrid, Windows
 from medseg.volume import smallest_integer_type
 
 _UPSAMPLING = 150_000_000  # bytes: pieces of labels.py and the points of upsampling.py
@@ -20,6 +20,11 @@ _FINISHING = 12  # bytes a voxel: pieces that touch are numbered, with a mask an
 _BANDS = 100_000_000  # bytes: what is in memory of arrays that are on the disk
 _KEPT = 0.75  # of what is freed between windows, as seen on networks of 2 to 118 classes
 _SPARE = 50_000_000  # bytes: what allocators keep, and small things
+# To choose a backend: windows of torch's network and answers that are held at once, as seen on four
+# networks with every engine there is; and what the engines themselves take.
+_CHOOSING = {"float32": (2, 4), "int8": (2, 8), "float16": (1, 8), "bfloat16": (1, 8)}
+_ENGINES = 330_000_000  # bytes
+_KEPT_CHOOSING = 0.12  # of all this, what stays and nothing later fits into
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +44,7 @@ class Task:
         mirrored: windows are averaged over their flips.
         keeps: freed blocks stay with the process; see ``medseg.allocator``.
         finished: steps after the network look at the labels as a whole.
+        choosing: the precision for which a backend is yet to be chosen; None if there is nothing to choose.
     """
 
     patch: Windows | Slices | WholeGrid
@@ -53,6 +59,7 @@ class Task:
     mirrored: bool = False
     keeps: bool = False
     finished: bool = False
+    choosing: Precision | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +78,7 @@ class MemoryPlan:
         kept: freed blocks that stay and that nothing later fits into.
         room: how much is done at once, and what is held on the disk.
         vram: predicted of the GPU's memory, besides the weights; 0 on the CPU.
+        choosing: what it takes to compare backends, once; 0 if there is nothing to choose.
     """
 
     before: int
@@ -84,12 +92,14 @@ class MemoryPlan:
     kept: int = 0
     room: Room = field(default_factory=Room)
     vram: int = 0
+    choosing: int = 0
 
     @property
     def peak(self) -> int:
         """The most that is held at once."""
         running = self.image + self.stitching + self.labels + max(self.window, self.restoring)
-        return self.before + max(self.preparing, running, self.finishing) + self.kept + _SPARE
+        most = max(self.preparing, running, self.finishing, self.image + self.choosing)
+        return self.before + most + self.kept + _SPARE
 
     def as_json(self) -> dict[str, object]:
         """For the provenance."""
@@ -115,6 +125,8 @@ def plan_memory(task: Task, room: Room) -> MemoryPlan:
         held = 0
     restoring = answer + _UPSAMPLING * (1 + task.maps)
     restoring += _COPIES * max(0, 4 * task.classes * row - _PIECE)
+    windows, answers = _CHOOSING[task.choosing] if task.choosing else (0, 0)
+    choosing = windows * task.window_bytes + answers * answer + _ENGINES if task.choosing else 0
     label_memory = min(label_bytes, _BANDS) if mapped else label_bytes
     return MemoryPlan(
         before=task.before,
@@ -125,8 +137,11 @@ def plan_memory(task: Task, room: Room) -> MemoryPlan:
         labels=label_memory,
         restoring=restoring,
         finishing=label_memory + _FINISHING * wanted if task.finished else 0,
-        kept=int(_KEPT * min(task.window_bytes, restoring)) if task.keeps else 0,
+        kept=int(max(_KEPT * min(task.window_bytes, restoring), _KEPT_CHOOSING * choosing))
+        if task.keeps
+        else 0,
         room=room,
+        choosing=choosing,
     )
 
 
@@ -150,10 +165,12 @@ def fit_memory(task: Task, max_ram: int | None, *, least: Room | None = None) ->
         plan = plan_memory(task, room)
         if max_ram is None or plan.peak <= max_ram:
             return plan
+    once = f"{plan.choosing / 1e9:.2f} GB of them to choose a backend, once, " if plan.choosing else ""
+    remedy = "take --backend eager" if plan.choosing else "crop the input"
     raise ResourceError(
-        f"this run needs about {plan.peak / 1e9:.2f} GB, with all that can be on the disk: "
-        f"{plan.window / 1e9:.2f} GB of them for one window, {plan.before / 1e9:.2f} GB for the input and "
-        f"libraries; --max-ram allows {(max_ram or 0) / 1e9:.2f} GB. Allow more, or crop the input"
+        f"this run needs about {plan.peak / 1e9:.2f} GB, with all that can be on the disk: {once}"
+        f"{plan.window / 1e9:.2f} GB for one window, {plan.before / 1e9:.2f} GB for the input and "
+        f"libraries; --max-ram allows {(max_ram or 0) / 1e9:.2f} GB. Allow more, or {remedy}"
     )
 
 

@@ -49,6 +49,7 @@ class Planner:
         *,
         maps: bool = False,
         held: int = 0,
+        choosing: bool = False,
     ) -> MemoryPlan:
         """The memory of one run, made to fit the limits.
 
@@ -58,6 +59,7 @@ class Planner:
             home: shape of the grid that the labels are wanted on.
             maps: probabilities too.
             held: bytes of the run that the process holds already.
+            choosing: a backend is yet to be chosen.
 
         Raises:
             ResourceError: it does not fit.
@@ -65,9 +67,7 @@ class Planner:
         description, patch = self._description, self._description.input.patch
         channels = len(description.input.channels)
         if self._window_bytes is None:
-            stacked = channels * (2 * patch.neighbours + 1) if isinstance(patch, Slices) else channels
-            sizes = patch.shape if isinstance(patch, WholeGrid) else patch.size
-            window = (1, stacked, *sizes)
+            window = window_shape(description)
             # Counting takes more than a second in a new process, because torch imports its compiler for it.
             known = {**self._depends, "code": code_of(module), "window": window, "torch": torch.__version__}
             self._window_bytes = remember_int("sizes", known, lambda: live_bytes(module, window))
@@ -85,6 +85,7 @@ class Planner:
             mirrored=bool(self._execution.mirror),
             keeps=on_cpu and self._execution.max_ram is None,
             finished=bool(description.post),
+            choosing=self._execution.precision if choosing and on_cpu else None,
         )
         if on_cpu:
             return fit_memory(task, self._execution.max_ram)
@@ -102,3 +103,10 @@ class Planner:
     def measured(self, window_bytes: int) -> None:
         """Take a backend's own need for a window, which was watched, in place of what was counted."""
         self._window_bytes = window_bytes
+
+
+def window_shape(description: Model) -> tuple[int, ...]:
+    """What a model's network sees at once, (1,C,*window)."""
+    channels, patch = len(description.input.channels), description.input.patch
+    stacked = channels * (2 * patch.neighbours + 1) if isinstance(patch, Slices) else channels
+    return 1, stacked, *(patch.shape if isinstance(patch, WholeGrid) else patch.size)

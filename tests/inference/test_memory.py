@@ -232,3 +232,11 @@ def test_an_execution_that_cannot_be_is_refused(given, says):
 
     with pytest.raises(OptionError, match=says):
         Execution(**given)
+
+
+def test_comparing_backends_is_planned_for_and_refused_beyond_the_limit():
+    plain = plan_memory(task(Windows(size=(96, 96, 96)), window_bytes=GB), Room())
+    chooses = task(Windows(size=(96, 96, 96)), window_bytes=GB, choosing="float32")
+    assert plan_memory(chooses, Room()).peak > plain.peak + GB
+    with pytest.raises(ResourceError, match=r"to choose a backend, once, .* take --backend eager"):
+        fit_memory(chooses, 2 * GB)
