@@ -305,6 +305,7 @@ class LoadedModel:
                 "backend": answer.choice.backend if answer.choice else self._execution.backend,
             },
             "backend_trials": answer.choice.sentence if answer.choice else None,
+            "windows_without_body": answer.skipped,
             "seconds": spell_seconds(run.watch.seconds),
             "peak_memory_bytes": peak_memory_bytes(),
             "peak_vram_bytes": torch.cuda.max_memory_reserved(self._device)

@@ -179,7 +179,7 @@ def _of_locator(execution: Execution) -> Execution:
 
     A backend that quantises cannot run it.
     """
-    execution = replace(execution, mirror=False)
+    execution = replace(execution, mirror=False, body_mask=False)
     if execution.precision == "float32":
         return execution
     unnamed = execution.backend in ("auto", "eager")

@@ -36,8 +36,8 @@ def without_measured(provenance: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def measured_in(provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """What a record says of this time: seconds of each stage and memory, and the device for a reader."""
-    return {name: provenance.get(name) for name in (*_MEASURED, "device")}
+    """What a record says of this time, and for a reader the device, and what was not computed."""
+    return {name: provenance.get(name) for name in (*_MEASURED, "device", "windows_without_body")}
 
 
 class Stopwatch:

@@ -41,6 +41,7 @@ def test_bench_names_every_quick_backend_and_compares_it_with_eager(run, head):
         "builtin:channels-last",
         "builtin:onnxruntime",
         "builtin:openvino",
+        "winograd:winograd",
     ]
     assert all(t["labels"] >= 0.9999 and t["seconds"] > 0 and not t["problem"] for t in trials)
 
@@ -115,3 +116,21 @@ def test_bench_of_a_precision_shows_its_backends_after_eager(run, head):
     assert answer["chosen"] is None
     assert (eager["backend"], int8["backend"]) == ("builtin:eager", "builtin:openvino-int8")
     assert "no layer of the network can be in int8" in int8["problem"]
+
+
+def test_with_a_body_mask_a_result_says_how_many_windows_were_not_computed(run, tmp_path):
+    values = np.zeros((18, 20, 90), np.int16)
+    values[3:7, 8:13, 3:9] = 200
+    values += np.arange(90, dtype=np.int16) % 2  # air is not one value
+    save(Volume(values, np.diag([4, 4, 4, 1])), tmp_path / "head.nii")
+    labels = {}
+    for name, options in (("all", []), ("body", ["--body-mask"])):
+        out = tmp_path / f"{name}.nii"
+        done = run("segment", tmp_path / "head.nii", "-m", "tiny:bright", "-o", out, *options)
+        assert done.exit_code == 0, done.stderr
+        labels[name] = load(out, kind="labels").array
+    skipped = json.loads((tmp_path / "body.json").read_text())["windows_without_body"]
+    assert skipped > 0
+    assert f"windows without body, taken for background: {skipped}" in done.stdout
+    np.testing.assert_array_equal(labels["all"], labels["body"])
+    assert json.loads((tmp_path / "all.json").read_text())["windows_without_body"] is None

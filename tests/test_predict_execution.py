@@ -67,6 +67,7 @@ def test_a_result_says_how_it_was_run_and_what_memory_was_predicted(run):
         "precision": "float32",
         "least_dice": 0.995,
         "mirror": False,
+        "body_mask": False,
         "deterministic": False,
         "probabilities": False,
         "attention": False,

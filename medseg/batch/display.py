@@ -40,6 +40,8 @@ def show_case(outcome: Outcome) -> None:
     console.print(Text(f"{seconds:.1f} s on {measured['device']}{_spell_memory(measured)}"))
     if measured["backend_trials"]:
         console.print(Text(measured["backend_trials"]), soft_wrap=True)
+    if measured["windows_without_body"]:
+        console.print(Text(f"windows without body, taken for background: {measured['windows_without_body']}"))
     for warning in result["warnings"]:
         console.print(Text(f"warning: {warning}", style="yellow"), soft_wrap=True)
     for path in (outcome.case.target, *outcome.case.files[:-1]):

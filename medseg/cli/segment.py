@@ -121,6 +121,12 @@ def _cases(
     help="Whether to average over the flips that the model was trained with; as its contract says.",
 )
 @click.option(
+    "--body-mask",
+    is_flag=True,
+    help="Take windows that hold nothing of the body for background, without computing them: in the air "
+    "around it an approximation.",
+)
+@click.option(
     "--probabilities",
     is_flag=True,
     help="Also write a map of probability for each label, and their entropy, as NIfTI.",
@@ -151,6 +157,7 @@ def segment(
     precision: str,
     least_dice: float,
     mirror: bool | None,
+    body_mask: bool,
     probabilities: bool,
     deterministic: bool,
     max_ram: str | None,
@@ -205,6 +212,7 @@ def segment(
             "precision": precision,
             "least_dice": least_dice,
             "mirror": mirror,
+            "body_mask": body_mask,
             "probabilities": probabilities,
             "deterministic": deterministic,
             "max_ram": max_ram,

@@ -10,6 +10,7 @@ from torch import Tensor
 from medseg.errors import OptionError, PluginError
 from medseg.inference.attention import GateMaps, GatesOf
 from medseg.inference.backends import Backends, Choice, Trial
+from medseg.inference.body import Body, find_body
 from medseg.inference.calibration import windows_of
 from medseg.inference.calls import Network
 from medseg.inference.execution import Execution
@@ -22,7 +23,7 @@ from medseg.inference.probabilities import ProbabilityMaps
 from medseg.inference.run import Run
 from medseg.inference.slab import Slab
 from medseg.nnunet_grid import header_spacing, separate_axis
-from medseg.plugin import Model, Slices
+from medseg.plugin import Model, Slices, WholeGrid
 from medseg.registry import Registry
 from medseg.segmenter import Segmenter
 from medseg.storage import spilling
@@ -38,12 +39,14 @@ class Answer:
         maps: probabilities, if they were wanted.
         plan: memory that was predicted; its room is the one in which the run ended.
         choice: the backend that was taken, unless it is torch as it is.
+        skipped: windows or slices that hold nothing of the body; None if none was looked for.
     """
 
     labels: Volume
     maps: ProbabilityMaps | None
     plan: MemoryPlan
     choice: Choice | None
+    skipped: int | None = None
 
 
 class Engine:
@@ -150,6 +153,7 @@ class Engine:
             if taken:
                 plan = self._again(plan, module, grid, home, maps=maps)
             run.report("network", 0, 1, memory_bytes=plan.peak)
+            body = self._find_body(image, grid)
             rooms = [plan.room]
             slabs = stream_logits(
                 network,
@@ -160,6 +164,7 @@ class Engine:
                 device=self._device,
                 on_window=lambda done, total: run.report("network", done, total),
                 on_smaller=rooms.append,
+                body=body,
                 cancel=run.cancel,
             )
             values = [c.value for c in self._description.labels]
@@ -177,7 +182,8 @@ class Engine:
                     maps=kept,
                 )
         plan = replace(plan, room=rooms[-1])
-        return Answer(labels=labels, maps=kept, plan=plan, choice=choice)
+        skipped = body.skipped if body else None
+        return Answer(labels=labels, maps=kept, plan=plan, choice=choice, skipped=skipped)
 
     def attention(self, image: Tensor, grid: Grid, home: Grid, run: Run) -> dict[int, NDArray[Any]]:
         """What passes the network's gates (I,J,K), by level; see ``answer``.
@@ -267,6 +273,11 @@ class Engine:
         network(window)  # what it allocates once is not a window's
         self._planner.measured(watched(lambda: network(window))[1])
         return network, choice, True
+
+    def _find_body(self, image: Tensor, grid: Grid) -> Body | None:
+        if not self._execution.body_mask or isinstance(self._description.input.patch, WholeGrid):
+            return None
+        return find_body(image, grid.spacing_mm, regions=self._description.regions)
 
     def _told(self, grid: Grid) -> tuple[float, ...]:
         """What the network computes with besides its input: the spacing, which heads are told."""

@@ -26,6 +26,7 @@ class Execution:
         least_dice: that each label of that window must reach.
         mirror: average over all flips of each window along the axes that the model was trained with:
             up to eight times the work in 3-D. None: as the model's contract says.
+        body_mask: take windows that hold nothing of the body for background, without computing them.
         deterministic: the same bytes on the same machine, run after run, where a GPU would not.
         probabilities: also keep the probability of each label, and their entropy, on the disk.
         attention: also keep the maps of the network's attention gates, if it has any: a second pass.
@@ -38,6 +39,7 @@ class Execution:
     precision: Precision = "float32"
     least_dice: float = 0.995
     mirror: bool | None = None
+    body_mask: bool = False
     deterministic: bool = False
     probabilities: bool = False
     attention: bool = False

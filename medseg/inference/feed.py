@@ -26,13 +26,16 @@ class Feed:
     def __init__(
         self, image: Tensor, sizes: Sequence[int], corners: Sequence[Corner], device: torch.device
     ) -> None:
-        self._image, self._sizes, self._corners, self._device = image, tuple(sizes), corners, device
+        self._image, self.sizes, self._corners, self._device = image, tuple(sizes), corners, device
         self._ahead: tuple[int, int, Tensor, torch.cuda.Event] | None = None
         self._uploads = device.type == "cuda" and image.device.type == "cpu"
         self._pinned: list[Tensor] = []
         self._copied: list[torch.cuda.Event | None] = [None, None]
         self._turn = 0
         self._stream = torch.cuda.Stream(device) if self._uploads else None  # type: ignore[no-untyped-call]  # torch's
+
+    def __len__(self) -> int:
+        return len(self._corners)
 
     def take(self, first: int, count: int) -> Tensor:
         """Windows (B,C,*sizes) from one on, in order; B is the count, or what is left."""
@@ -55,13 +58,13 @@ class Feed:
         return windows
 
     def _cut(self, corner: Corner) -> Tensor:
-        box = tuple(slice(a, a + size) for a, size in zip(corner, self._sizes, strict=True))
+        box = tuple(slice(a, a + size) for a, size in zip(corner, self.sizes, strict=True))
         return self._image[(slice(None), *box)]
 
     def _send(self, first: int, count: int) -> tuple[int, int, Tensor, torch.cuda.Event]:
         """Begin to copy windows to the device."""
         turn, self._turn = self._turn, 1 - self._turn
-        shape = (count, len(self._image), *self._sizes)
+        shape = (count, len(self._image), *self.sizes)
         if not self._pinned or self._pinned[0].shape[0] < count:
             for event in self._copied:
                 if event is not None:

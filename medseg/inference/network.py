@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from medseg.errors import ResourceError
+from medseg.inference.body import Body
 from medseg.inference.calls import Network, constants_once, mirrored
 from medseg.inference.room import Room, ran_out
 from medseg.inference.slab import Slab
@@ -53,6 +54,7 @@ def stream_logits(
     device: torch.device | None = None,
     on_window: Callable[[int, int], None] | None = None,
     on_smaller: Callable[[Room], None] | None = None,
+    body: Body | None = None,
     cancel: CancelToken | None = None,
 ) -> Iterator[Slab]:
     """Logits (K,*S) float32 of an image (C,*S), as slabs.
@@ -68,6 +70,7 @@ def stream_logits(
         device: of the network; the image's, if None.
         on_window: called with (done, total) after each window or slice.
         on_smaller: called when memory ran out, with the room that is left.
+        body: windows and slices without any of it are background.
         cancel: checked before each window or slice.
 
     Raises:
@@ -78,7 +81,9 @@ def stream_logits(
     device = device or image.device
     with _memory_errors(device):
         if isinstance(patch, Slices):
-            yield from slide_slices(seen, image, patch, device=device, on_window=on_window, cancel=cancel)
+            yield from slide_slices(
+                seen, image, patch, device=device, on_window=on_window, body=body, cancel=cancel
+            )
             return
         if isinstance(patch, WholeGrid):
             patch = Windows(size=patch.shape, overlap=0.0, blend="constant")
@@ -90,6 +95,7 @@ def stream_logits(
             device=device,
             on_window=on_window,
             on_smaller=on_smaller,
+            body=body,
             cancel=cancel,
         )
 

@@ -4,7 +4,7 @@ When memory runs out, the next smaller choice goes on with the same window; what
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 
@@ -17,6 +17,9 @@ _RAN_OUT = (
     "CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED",
     "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
 )
+
+Place = Literal["device", "host", "disk"]
+PLACES: tuple[Place, ...] = get_args(Place)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +35,7 @@ class Room:
     """
 
     batch: int = 1
-    stitch: Literal["device", "host", "disk"] = "device"
+    stitch: Place = "device"
     image: Literal["device", "host"] = "device"
     arrays: Literal["memory", "disk"] = "memory"
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from medseg.inference.body import Body
 from medseg.inference.slab import Slab
 from medseg.inference.windows import Network, slide
 from medseg.plugin import Slices, Windows
@@ -22,6 +23,7 @@ def slide_slices(
     *,
     device: torch.device | None = None,
     on_window: Callable[[int, int], None] | None = None,
+    body: Body | None = None,
     cancel: CancelToken | None = None,
 ) -> Iterator[Slab]:
     """Logits of every slice, each a slab of one row.
@@ -32,6 +34,7 @@ def slide_slices(
         slices: axis, neighbours, and the windows within a slice.
         device: of the network; the image's, if None.
         on_window: called with (done, total) after each slice.
+        body: slices without any of it are background; the first is computed nevertheless.
         cancel: checked before each window.
 
     Yields:
@@ -42,11 +45,20 @@ def slide_slices(
         size=slices.size, overlap=slices.overlap, blend=slices.blend, placement=slices.placement
     )
     count = image.shape[along]
+    sizes = [1 if axis == slices.axis else n for axis, n in enumerate(image.shape[1:])]
+    nothing: Tensor | None = None
     for n in range(count):
         if cancel:
             cancel.check()
-        plane = with_neighbours(image, n, axis=slices.axis, neighbours=slices.neighbours)
-        scores = slide(network, plane.to(device) if device else plane, windows, cancel=cancel)
+        place = [n if axis == slices.axis else 0 for axis in range(3)]
+        if body is not None and nothing is not None and not body.is_in(place, sizes):
+            scores = nothing
+            body.skipped += 1
+        else:
+            plane = with_neighbours(image, n, axis=slices.axis, neighbours=slices.neighbours)
+            scores = slide(network, plane.to(device) if device else plane, windows, cancel=cancel)
+            if body is not None and nothing is None:
+                nothing = body.background(scores)
         if on_window:
             on_window(n + 1, count)
         yield Slab(logits=scores.unsqueeze(along), axis=slices.axis, start=n)

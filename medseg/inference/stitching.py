@@ -1,12 +1,12 @@
 """Add up what windows say where they overlap, one window's length of the image at a time."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from medseg.inference.room import Room, ran_out
+from medseg.inference.room import PLACES, Place, Room, ran_out
 from medseg.inference.slab import Slab
 from medseg.inference.weights import ClampedGaussian, Partition
 from medseg.plugin import Windows
@@ -25,6 +25,7 @@ class Ring:
         axis: along which rows are finished.
         room: where the sums are held.
         device: of the network.
+        on_smaller: called when there is no memory for the sums there, with the room that is left.
     """
 
     def __init__(
@@ -36,10 +37,11 @@ class Ring:
         axis: int,
         room: Room,
         device: torch.device,
+        on_smaller: Callable[[Room], None] | None = None,
     ) -> None:
         self._sizes, self._axis, self._start = tuple(windows.size), axis, 0
         self._held = tuple(windows.size[n] if n == axis else length for n, length in enumerate(shape))
-        self._room, self._device = room, device
+        self._room, self._device, self._on_smaller = room, device, on_smaller
         self._blend: Partition | ClampedGaussian
         if windows.placement == "monai" and windows.blend == "gaussian":
             self._blend = ClampedGaussian(windows.size)
@@ -79,9 +81,14 @@ class Ring:
             self._let_go()
         self._start = following
 
+    @property
+    def stitch(self) -> Place:
+        """Where the sums are held."""
+        return self._room.stitch
+
     def move(self, room: Room) -> None:
-        """Hold the sums where a room says; what they are stays."""
-        if room.stitch == self._room.stitch:
+        """Hold the sums where a room says, if that is further away; what they are stays."""
+        if PLACES.index(room.stitch) <= PLACES.index(self._room.stitch):
             return
         self._room, held = room, self._sums
         if held is not None:
@@ -97,7 +104,9 @@ class Ring:
                 smaller = replace(self._room, batch=1).smaller(self._device) if ran_out(error) else None
                 if smaller is None:
                     raise
-                self._room = smaller
+                self._room = replace(smaller, batch=self._room.batch)
+                if self._on_smaller:
+                    self._on_smaller(self._room)
 
     def _allocate(self, shape: tuple[int, ...]) -> Tensor:
         place = self._device if self._room.stitch == "device" else torch.device("cpu")

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from medseg.errors import ContractError
+from medseg.inference.body import Body
 from medseg.inference.feed import Feed
 from medseg.inference.room import Room, ran_out
 from medseg.inference.slab import Slab
@@ -58,6 +59,7 @@ def slide_slabs(
     device: torch.device | None = None,
     on_window: Callable[[int, int], None] | None = None,
     on_smaller: Callable[[Room], None] | None = None,
+    body: Body | None = None,
     cancel: CancelToken | None = None,
 ) -> Iterator[Slab]:
     """Blend a network's logits over all windows, and yield rows as they are finished.
@@ -72,6 +74,7 @@ def slide_slabs(
         device: of the network; the image's, if None.
         on_window: called with (done, total) after each window.
         on_smaller: called when memory ran out, with the room that is left.
+        body: windows without any of it are background; the first is computed nevertheless.
         cancel: checked before each batch of windows.
 
     Yields:
@@ -91,34 +94,77 @@ def slide_slabs(
     starts = place(padded.shape[1:], windows)
     axis = slab_axis(padded.shape[1:], sizes)
     corners = sorted(itertools.product(*starts), key=lambda corner: corner[axis])
-    feed = Feed(padded, sizes, corners, place_of_network)
-    ring = Ring(padded.shape[1:], starts, windows, axis=axis, room=room, device=place_of_network)
+    computed = [c for n, c in enumerate(corners) if n == 0 or body is None or _holds(body, c, sizes, inner)]
+    if body is not None:
+        body.skipped += len(corners) - len(computed)
+    ring = Ring(
+        padded.shape[1:],
+        starts,
+        windows,
+        axis=axis,
+        room=room,
+        device=place_of_network,
+        on_smaller=on_smaller,
+    )
+
+    def make_room(room: Room) -> None:
+        ring.move(room)
+        if on_smaller:
+            on_smaller(room)
+
+    feed = Feed(padded, sizes, computed, place_of_network)
+    answers = _answers(network, feed, room, place_of_network, on_smaller=make_room, cancel=cancel)
+    left, nothing = iter(computed), torch.empty(0)
+    following = next(left, None)
+    for done, corner in enumerate(corners):
+        if corner == following:
+            logits = next(answers).float()
+            following = next(left, None)
+            if body is not None and done == 0:
+                nothing = body.background(logits)
+        else:
+            logits = nothing
+        if on_window:
+            on_window(done + 1, len(corners))
+        if len(corners) == 1:
+            yield Slab(logits=logits[(slice(None), *inner)], axis=axis, start=0)
+            return
+        ring.add(logits, corner)
+        del logits  # it would be held while the network makes the next one
+        end = corners[done + 1][axis] if done + 1 < len(corners) else padded.shape[axis + 1]
+        if end > corner[axis]:
+            for slab in ring.finish(end):
+                yield from _inside(slab, inner)
+
+
+def _answers(
+    network: Network,
+    feed: Feed,
+    room: Room,
+    device: torch.device,
+    *,
+    on_smaller: Callable[[Room], None],
+    cancel: CancelToken | None,
+) -> Iterator[Tensor]:
+    """What the network says of each window of a feed, (K,*window)."""
     done = 0
-    while done < len(corners):
+    while done < len(feed):
         if cancel:
             cancel.check()
-        answers = _attempt(network, feed, done, room, place_of_network)
-        if isinstance(answers, Room):
-            room = answers
-            ring.move(room)
-            if on_smaller:
-                on_smaller(room)
+        found = _attempt(network, feed, done, room, device)
+        if isinstance(found, Room):
+            room = found
+            on_smaller(room)
             continue
-        _check_answered(answers, sizes)
-        for logits in answers:
-            corner = corners[done]
-            done += 1
-            if on_window:
-                on_window(done, len(corners))
-            if len(corners) == 1:
-                yield Slab(logits=logits.float()[(slice(None), *inner)], axis=axis, start=0)
-                return
-            ring.add(logits.float(), corner)
-            following = corners[done][axis] if done < len(corners) else padded.shape[axis + 1]
-            if following > corner[axis]:
-                for slab in ring.finish(following):
-                    yield from _inside(slab, inner)
-        del answers, logits  # they would be held while the network makes the next ones
+        _check_answered(found, feed.sizes)
+        done += len(found)
+        yield from found
+        del found  # as above
+
+
+def _holds(body: Body, corner: tuple[int, ...], sizes: tuple[int, ...], inner: Box) -> bool:
+    """Whether a window of the padded image holds some of the body."""
+    return body.is_in([begin - i.start for begin, i in zip(corner, inner, strict=True)], sizes)
 
 
 def place(shape: Sequence[int], windows: Windows) -> list[list[int]]:
