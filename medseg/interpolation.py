@@ -13,6 +13,7 @@ from scipy import ndimage
 
 from medseg.errors import VolumeError
 from medseg.storage import converted, empty, let_go
+from medseg.threads import share
 
 Interpolation = Literal["nearest", "linear", "cubic"]
 Array = NDArray[Any]
@@ -113,11 +114,14 @@ def _sample_in_bands(
     shape = list(array.shape)
     shape[axis] = len(positions)
     result = empty(shape, kind)
-    for start in range(0, array.shape[across], step):
+
+    def sample(start: int) -> None:
         band = (slice(None),) * across + (slice(start, start + step),)
         result[band] = _sample_axis(array[band].astype(kind, copy=False), positions, axis, how)
         let_go(result)
         let_go(array)
+
+    share(sample, range(0, array.shape[across], step))
     return result
 
 

@@ -15,6 +15,7 @@ from scipy import ndimage
 from medseg.errors import OptionError
 from medseg.geometry import Undo
 from medseg.storage import bands, converted, let_go
+from medseg.threads import share
 from medseg.volume import Volume
 
 _LONG_LIST = 2**16  # find_objects makes a list as long as the largest label
@@ -170,9 +171,13 @@ def _limit(low: float, high: float) -> Change:
 
 def _mean_and_deviation(x: Values) -> tuple[float, float]:
     """In double precision, a band at a time: numpy would hold the squares of the whole in it."""
-    mean = sum(float(x[band].sum(dtype=np.float64)) for band in bands(x)) / x.size
-    squares = sum(float(np.square(np.subtract(x[band], mean, dtype=np.float64)).sum()) for band in bands(x))
-    return mean, math.sqrt(squares / x.size)
+
+    def squares(band: tuple[slice, ...]) -> float:
+        apart = np.subtract(x[band], mean, dtype=np.float64)
+        return float(np.square(apart, out=apart).sum())
+
+    mean = sum(share(lambda band: float(x[band].sum(dtype=np.float64)), bands(x))) / x.size
+    return mean, math.sqrt(sum(share(squares, bands(x))) / x.size)
 
 
 def _on_values(fit: Callable[[Values], Change]) -> StepCall:

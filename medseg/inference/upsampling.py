@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg.interpolation import sample_parallel
+from medseg.threads import share
 
 Scores = NDArray[np.float32]
 """(K,*S) scores of all classes; K = 1 is the lead of one class over the background, which has 0."""
@@ -22,6 +23,7 @@ Classes = NDArray[np.unsignedinteger[Any]]
 _DENSE = 0.35  # of the points near a boundary: from here on, all classes in full are faster
 _BOUNDS = 20_000_000  # largest scores around points, of all classes, that are held at once: 80 MB
 _POINTS = 500_000  # worked on at once, at about 150 bytes each
+_ROWS = 1_000_000  # points of whole rows that a thread works on at once
 
 
 def classify(scores: Scores, positions: Positions) -> Classes:
@@ -34,7 +36,15 @@ def classify(scores: Scores, positions: Positions) -> Classes:
     Returns:
         Index of the class at each point; for K = 1, 1 where the lead is above 0.
     """
-    best = _largest(scores)
+    scores = np.ascontiguousarray(scores)
+    best, across = _largest(scores), len(positions[1]) * len(positions[2])
+    rows = max(1, _ROWS // max(1, across))
+    cuts = [positions[0][begin : begin + rows] for begin in range(0, len(positions[0]), rows)]
+    return np.concatenate(share(lambda cut: _classify_rows(scores, best, (cut, *positions[1:])), cuts))
+
+
+def _classify_rows(scores: Scores, best: Classes, positions: Positions) -> Classes:
+    """The class at some rows of points, from the class at each voxel."""
     lower = [np.floor(p).astype(np.intp) for p in positions]
     upper = [np.ceil(p).astype(np.intp) for p in positions]
     least = most = best
@@ -80,7 +90,7 @@ class _Boundary:
     def __init__(
         self, scores: Scores, positions: Positions, shape: tuple[int, ...], points: NDArray[np.intp]
     ) -> None:
-        self._flat = [channel.reshape(-1) for channel in np.ascontiguousarray(scores)]
+        self._flat = [channel.reshape(-1) for channel in scores]
         self._fractions = []
         self._steps = []  # from the lower to the upper voxel, in the flat array; 0 at the far edge
         self._corner = np.zeros(len(points), np.intp)

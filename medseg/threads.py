@@ -1,0 +1,24 @@
+"""Work on parts of an array in as many threads as torch takes: numpy lets go of Python's lock."""
+
+import sys
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+Part = TypeVar("Part")
+Result = TypeVar("Result")
+
+
+def share(work: Callable[[Part], Result], parts: Iterable[Part]) -> list[Result]:
+    """What a function makes of each part, in order; one after the other where torch is not at work.
+
+    The parts are the same for any number of threads, so that the results are, too. Threads end before this
+    returns.
+    """
+    torch = sys.modules.get("torch")  # nobody waits for its import here
+    size = torch.get_num_threads() if torch and hasattr(torch, "get_num_threads") else 1
+    every = list(parts)
+    if size == 1 or len(every) == 1:
+        return [work(part) for part in every]
+    with ThreadPoolExecutor(min(size, len(every))) as threads:
+        return list(threads.map(work, every))
