@@ -162,6 +162,27 @@ def test_the_same_weights_at_two_sizes_and_two_strides() -> None:
             torch.testing.assert_close(call(image), net(image), rtol=1e-4, atol=1e-4)
 
 
+def test_the_same_weights_with_two_biases() -> None:
+    weight = nn.Parameter(torch.randn(2, 2, 3, 3, 3))
+    biases = nn.ParameterList([torch.zeros(2), torch.ones(2)])
+
+    class Twice(nn.Module):
+        def forward(self, x):
+            return torch.cat([F.conv3d(x, weight, bias) for bias in biases], 1)
+
+    agree(Twice(), torch.randn(1, 2, 9, 10, 17))
+
+
+def test_weights_that_are_changed_between_two_windows_are_seen() -> None:
+    net, image = Steps(lambda net, x: x).eval(), torch.randn(1, 2, 9, 10, 17)
+    call = winograd(net, image)
+    call(image)
+    with torch.no_grad():
+        net.conv.weight.mul_(2)
+        net.conv.bias.add_(1)
+        torch.testing.assert_close(call(image), net(image), rtol=1e-4, atol=1e-4)
+
+
 def test_an_answer_stays_when_the_next_one_is_made() -> None:
     call = winograd(Steps(lambda net, x: x).eval(), torch.zeros(1, 2, 8, 8, 8))
     first = call(torch.randn(1, 2, 8, 8, 8))

@@ -1,6 +1,7 @@
 """Which of torch's functions are done by layers here while a network runs; the rest torch does itself."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -26,14 +27,31 @@ class Layers:
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
-        self._planned: dict[tuple[Any, ...], tuple[Layer, Tensor]] = {}
+        self._planned: dict[tuple[Any, ...], _Planned] = {}
 
-    def get(self, kind: str, weight: Tensor, given: tuple[Any, ...], make: Callable[[], Layer]) -> Layer:
-        """The layer of some weights and of what else decides it; made when it is first asked for."""
-        key = (kind, id(weight), *given)
-        if key not in self._planned:
-            self._planned[key] = make(), weight  # held, so that no other tensor gets its number
-        return self._planned[key][0]
+    def get(
+        self,
+        kind: str,
+        weights: tuple[Tensor, Tensor | None],
+        given: tuple[Any, ...],
+        make: Callable[[], Layer],
+    ) -> Layer:
+        """The layer of a weight and a bias, and of what else decides it; made anew when they were changed."""
+        key = (kind, *map(id, weights), *given)
+        versions = tuple(None if w is None or w.is_inference() else w._version for w in weights)
+        planned = self._planned.get(key)
+        if planned is None or planned.versions != versions:
+            planned = self._planned[key] = _Planned(make(), weights, versions)
+        return planned.layer
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """A layer, and what it was made of, which is held so that nothing else gets its number."""
+
+    layer: Layer
+    weights: tuple[Tensor, Tensor | None]
+    versions: tuple[int | None, ...]
 
 
 class Interception(TorchFunctionMode):
@@ -118,7 +136,7 @@ def _convolution(
             return winograd.plan(*given)
         return direct.plan_convolution(*given, stride=steps, padding=around)
 
-    return layers.get("convolution", weight, (size, steps, around), make)
+    return layers.get("convolution", (weight, bias), (size, steps, around), make)
 
 
 def _transposed(
@@ -145,7 +163,7 @@ def _transposed(
         given = layers.machine, _numbers(weight), None if bias is None else _numbers(bias), size
         return direct.plan_transposed(*given, stride=steps)
 
-    return layers.get("transposed", weight, (size, steps), make)
+    return layers.get("transposed", (weight, bias), (size, steps), make)
 
 
 def _able(image: Tensor, weight: Tensor, channels: int) -> Size | None:
