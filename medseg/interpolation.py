@@ -21,7 +21,7 @@ Positions = NDArray[np.float64]
 
 _SPLINE_PAD = 12  # voxels of edge padding after which the B-spline prefilter's boundary has decayed (scipy's)
 _EDGE = 0.5 + 1e-6  # half a voxel and rounding: the outer face of the outermost voxel is still inside
-_BAND_VOXELS = 2_000_000  # resampled at once along one axis: some 30 MB in all
+_BAND_VOXELS = 1_000_000  # resampled at once along one axis in each thread: some 15 MB in all
 _SLAB_POINTS = 1_000_000  # computed at once where every point is: about 80 bytes each, 80 MB
 
 

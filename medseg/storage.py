@@ -19,7 +19,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from medseg.errors import ResourceError
 
-_BAND_BYTES = 32_000_000  # of an array that is worked on at once
+BAND_BYTES = 32_000_000  # of an array that is worked on at once
 _TILE = 16  # values along both sides of a square that is copied at once
 _SMALL = 16_000_000  # bytes: such an array stays in memory anyway
 # By the address of what is mapped: numpy and torch keep no way from a view to its map.
@@ -90,10 +90,10 @@ def copy_tiles(target: NDArray[Any], source: NDArray[Any]) -> None:
         np.copyto(target[tuple(tile)], source[tuple(tile)], casting="unsafe")
 
 
-def bands(array: NDArray[Any]) -> Iterator[tuple[slice, ...]]:
-    """Boxes of some 32 MB that cut an array along the axis on which parts are whole pieces of memory."""
+def bands(array: NDArray[Any], size: int = BAND_BYTES) -> Iterator[tuple[slice, ...]]:
+    """Boxes of some bytes that cut an array along the axis on which parts are whole pieces of memory."""
     axis = int(np.argmax(np.abs(array.strides)))
-    step = max(1, _BAND_BYTES * array.shape[axis] // max(1, array.nbytes))
+    step = max(1, size * array.shape[axis] // max(1, array.nbytes))
     for start in range(0, array.shape[axis], step):
         yield (slice(None),) * axis + (slice(start, start + step),)
 

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+MOST = 4  # more would wait for the memory
+
 Part = TypeVar("Part")
 Result = TypeVar("Result")
 
@@ -12,13 +14,14 @@ Result = TypeVar("Result")
 def share(work: Callable[[Part], Result], parts: Iterable[Part]) -> list[Result]:
     """What a function makes of each part, in order; one after the other where torch is not at work.
 
-    The parts are the same for any number of threads, so that the results are, too. Threads end before this
-    returns.
+    The parts are the same for any number of threads, so that the results are, too. There are at most ``MOST``
+    threads, each with the memory for one part, and they end before this returns.
     """
     torch = sys.modules.get("torch")  # nobody waits for its import here
-    size = torch.get_num_threads() if torch and hasattr(torch, "get_num_threads") else 1
     every = list(parts)
-    if size == 1 or len(every) == 1:
+    able = torch.get_num_threads() if torch and hasattr(torch, "get_num_threads") else 1
+    size = min(MOST, able, len(every))
+    if size <= 1:
         return [work(part) for part in every]
-    with ThreadPoolExecutor(min(size, len(every))) as threads:
+    with ThreadPoolExecutor(size) as threads:
         return list(threads.map(work, every))

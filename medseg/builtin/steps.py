@@ -20,6 +20,7 @@ from medseg.volume import Volume
 
 _LONG_LIST = 2**16  # find_objects makes a list as long as the largest label
 _COUNTED = 1 << 22  # voxels at once
+_SUMMED = 1 << 23  # bytes at once in each thread
 
 StepCall = Callable[[Volume], tuple[Volume, Undo]]
 Values = NDArray[np.float32]
@@ -176,8 +177,9 @@ def _mean_and_deviation(x: Values) -> tuple[float, float]:
         apart = np.subtract(x[band], mean, dtype=np.float64)
         return float(np.square(apart, out=apart).sum())
 
-    mean = sum(share(lambda band: float(x[band].sum(dtype=np.float64)), bands(x))) / x.size
-    return mean, math.sqrt(sum(share(squares, bands(x))) / x.size)
+    parts = list(bands(x, _SUMMED))
+    mean = sum(share(lambda band: float(x[band].sum(dtype=np.float64)), parts)) / x.size
+    return mean, math.sqrt(sum(share(squares, parts)) / x.size)
 
 
 def _on_values(fit: Callable[[Values], Change]) -> StepCall:

@@ -21,9 +21,10 @@ Positions = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 Classes = NDArray[np.unsignedinteger[Any]]
 
 _DENSE = 0.35  # of the points near a boundary: from here on, all classes in full are faster
-_BOUNDS = 20_000_000  # largest scores around points, of all classes, that are held at once: 80 MB
-_POINTS = 500_000  # worked on at once, at about 150 bytes each
-_ROWS = 1_000_000  # points of whole rows that a thread works on at once
+# In each of a few threads:
+_BOUNDS = 5_000_000  # largest scores around points, of all classes, that are held at once: 20 MB
+_POINTS = 125_000  # worked on at once, at about 150 bytes each
+_ROWS = 1_000_000  # points of whole rows that are looked at for boundaries at once
 
 
 def classify(scores: Scores, positions: Positions) -> Classes:

@@ -131,6 +131,20 @@ def test_a_choice_is_remembered_for_the_model_and_the_shape(make, net):
     assert CALLS == ["fast"] * 5  # made once for what is remembered; tried and made for the others
 
 
+def test_a_choice_is_open_until_it_is_remembered_and_never_where_a_backend_is_named(make, net):
+    for wanted, open_before, more in (
+        ("auto", True, {}),
+        ("fast", False, {}),
+        ("coarse", True, {"precision": "int8"}),
+        ("auto", True, {"precision": "int8"}),  # among all, which the one that was named says nothing of
+    ):
+        backends = make(wanted, "fast", "coarse", **more)
+        windows = SEVERAL if more else WINDOW
+        assert backends.is_open(net, (1, 1, 24, 24, 24)) == open_before, wanted
+        backends.ready(net, windows)
+        assert not backends.is_open(net, windows.shape)
+
+
 def test_what_was_made_from_a_network_is_not_taken_for_one_of_the_same_weights_that_computes_otherwise(
     make, tmp_path, monkeypatch
 ):
