@@ -29,11 +29,11 @@ def winograd(
         example: (B,C,*S); any shape may follow.
         saved: file that the kernels' machine code is kept in, and read from if it is there; none if empty.
     """
-    layers, memory, asking = Layers(machine(saved=saved)), Memory(), threading.Lock()
+    layers, asking = Layers(machine(saved=saved)), threading.Lock()
 
     def run(window: Tensor) -> Tensor:
         with Crew(torch.get_num_threads()) as crew:
-            interception = Interception(layers, crew, memory)
+            interception = Interception(layers, crew, Memory())
             with interception:
                 answer = module(window)
             return interception.finish(answer)

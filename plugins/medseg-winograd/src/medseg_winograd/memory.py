@@ -1,4 +1,4 @@
-"""Memory of answers, used again once nobody holds them: to clear new pages takes as long as to compute."""
+"""Memory of a window's answers, used again once nobody holds them."""
 
 import math
 import weakref
@@ -13,7 +13,10 @@ from torch import Tensor
 
 
 class Memory:
-    """Blocks for tensors, which come back by themselves; as many of a size as were in use at once."""
+    """Blocks for tensors, which come back by themselves; as many of a size as were in use at once.
+
+    An allocator fills the place of a large block with small ones, and takes new pages for the next large one.
+    """
 
     def __init__(self) -> None:
         self._free: dict[int, list[NDArray[Any]]] = defaultdict(list)
