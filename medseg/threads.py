@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TypeVar
 
 MOST = 4  # more would wait for the memory
@@ -24,4 +25,6 @@ def share(work: Callable[[Part], Result], parts: Iterable[Part]) -> list[Result]
     if size <= 1:
         return [work(part) for part in every]
     with ThreadPoolExecutor(size) as threads:
-        return list(threads.map(work, every))
+        # Each in the caller's context, which says whether large arrays go to the disk.
+        waiting = [threads.submit(copy_context().run, work, part) for part in every]
+        return [done.result() for done in waiting]

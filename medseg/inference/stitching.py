@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from medseg.inference.room import PLACES, Place, Room, ran_out
+from medseg.inference.room import PLACES, Room, ran_out
 from medseg.inference.slab import Slab
 from medseg.inference.weights import ClampedGaussian, Partition
 from medseg.plugin import Windows
@@ -82,16 +82,16 @@ class Ring:
         self._start = following
 
     @property
-    def stitch(self) -> Place:
-        """Where the sums are held."""
-        return self._room.stitch
+    def room(self) -> Room:
+        """What is left of the room."""
+        return self._room
 
     def move(self, room: Room) -> None:
-        """Hold the sums where a room says, if that is further away; what they are stays."""
-        if PLACES.index(room.stitch) <= PLACES.index(self._room.stitch):
-            return
-        self._room, held = room, self._sums
-        if held is not None:
+        """Take what a smaller room has, of what is smaller there; the sums stay what they are."""
+        held, before = self._sums, self._room
+        stitch = max(before.stitch, room.stitch, key=PLACES.index)
+        self._room = replace(room, batch=min(before.batch, room.batch), stitch=stitch)
+        if held is not None and stitch != before.stitch:
             self._sums = self._zeros(len(held)).copy_(held)
             self._let_go()
 

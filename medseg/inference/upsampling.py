@@ -40,7 +40,7 @@ def classify(scores: Scores, positions: Positions) -> Classes:
     scores = np.ascontiguousarray(scores)
     best, across = _largest(scores), len(positions[1]) * len(positions[2])
     rows = max(1, _ROWS // max(1, across))
-    cuts = [positions[0][begin : begin + rows] for begin in range(0, len(positions[0]), rows)]
+    cuts = [positions[0][begin : begin + rows] for begin in range(0, max(1, len(positions[0])), rows)]
     return np.concatenate(share(lambda cut: _classify_rows(scores, best, (cut, *positions[1:])), cuts))
 
 

@@ -1,6 +1,7 @@
 """Networks through the backend against the same networks in torch."""
 
 import threading
+import warnings
 
 import monai.networks.nets as monai
 import pytest
@@ -83,6 +84,15 @@ class Steps(nn.Module):
         return self.then(self, self.conv(x))
 
 
+def scripted(x: torch.Tensor) -> torch.Tensor:
+    return torch.tanh(x) + 1
+
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)
+    SCRIPTED = torch.jit.script(scripted)
+
+
 def write_after_reading(net, x):
     y = net.norm(x)
     x += 1
@@ -136,6 +146,13 @@ STEPS = {
         input=x[:, :2], weight=net.conv.weight, padding=1, stride=(1, 2, 1)
     ),
     "padded by name": lambda net, x: F.conv3d(x[:, :2], net.conv.weight, padding="same"),
+    "joined by another name": lambda net, x: torch.cat([x, net.norm(x)], axis=1),
+    "transposed in place": lambda net, x: (x.transpose_(2, 3), x.reshape(x.shape[0], 4, -1))[1],
+    "seen by what asks no function": lambda net, x: torch.vmap(lambda v: v * 2)(x),
+    "in a scripted function": lambda net, x: SCRIPTED(net.norm(x)),
+    "minus infinity, made 0": lambda net, x: F.relu(
+        F.batch_norm(x * 1e30, torch.zeros(4), torch.full((4,), 1e-38)).clone()
+    ).clamp(max=1),
     "by strides of 3": lambda net, x: F.conv3d(x[:, :2], net.conv.weight, stride=3),
 }
 
@@ -181,6 +198,67 @@ def test_weights_that_are_changed_between_two_windows_are_seen() -> None:
         net.conv.weight.mul_(2)
         net.conv.bias.add_(1)
         torch.testing.assert_close(call(image), net(image), rtol=1e-4, atol=1e-4)
+
+
+def test_a_bias_that_is_made_anew_is_that_of_each_window() -> None:
+    net = Steps(lambda net, x: F.conv3d(x[:, :2], net.conv.weight, x.mean((0, 2, 3, 4))))
+    call = winograd(net.eval(), torch.zeros(1, 2, 8, 8, 8))
+    for image in torch.randn(2, 1, 2, 9, 10, 17):
+        with torch.inference_mode():
+            torch.testing.assert_close(call(image), net(image), rtol=1e-4, atol=1e-4)
+
+
+def test_what_a_hook_kept_can_be_used_after_the_call_and_lists_are_plain() -> None:
+    class Both(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv3d(2, 4, 3, padding=1)
+
+        def forward(self, x):
+            y = self.conv(x)
+            return [F.relu(y), y]
+
+    net, kept = Both().eval(), []
+    net.conv.register_forward_hook(lambda module, given, answer: kept.append(answer))
+    image = torch.randn(1, 2, 9, 10, 17)
+    found = winograd(net, image)(image)
+    with torch.inference_mode():
+        expected = net(image)
+    torch.testing.assert_close(kept[0].mean(), kept[1].mean(), rtol=1e-4, atol=1e-6)
+    for one, other in zip(found, expected, strict=True):
+        assert type(one) is torch.Tensor
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda net, x: F.conv3d(x[:, :2], net.conv.weight, nn.Parameter(torch.ones(3))), "bias"),
+        (lambda net, x: F.conv3d(x[:, :2], net.conv.weight, padding=-1), "negative padding"),
+        (lambda net, x: F.conv3d(x[:, :2], net.conv.weight, stride=0), "non-positive stride"),
+        (lambda net, x: F.instance_norm(x, weight=torch.ones(3)), "weight"),
+        (lambda net, x: F.instance_norm(net.conv(x[:, :2, :1, :1, :1])), "more than 1 spatial element"),
+        (lambda net, x: F.prelu(x, torch.ones(3)), "parameter"),
+    ],
+)
+def test_what_torch_refuses_is_refused_by_torch(wrong, message) -> None:
+    call = winograd(Steps(wrong).eval(), torch.zeros(1, 2, 8, 8, 8))
+    with pytest.raises((RuntimeError, ValueError), match=message):
+        call(torch.randn(1, 2, 8, 8, 8))
+
+
+def test_under_autocast_torch_decides() -> None:
+    call = winograd(Steps(lambda net, x: x).eval(), torch.zeros(1, 2, 8, 8, 8))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert call(torch.randn(1, 2, 8, 8, 8)).dtype == torch.bfloat16
+
+
+def test_a_batch_of_none_and_a_network_that_calls_its_own_backend() -> None:
+    calls = []
+    net = Steps(lambda net, x: calls[0](x[:, :2, 1:]) if x.shape[2] == 8 else x)
+    calls.append(winograd(net.eval(), torch.zeros(1, 2, 8, 8, 8)))
+    assert calls[0](torch.zeros(0, 2, 9, 8, 8)).shape == (0, 4, 9, 8, 8)
+    assert calls[0](torch.zeros(1, 2, 8, 8, 8)).shape == (1, 4, 7, 8, 8)
 
 
 def test_an_answer_stays_when_the_next_one_is_made() -> None:

@@ -5,8 +5,9 @@ import pytest
 import torch
 from medseg_winograd.crew import Crew
 from medseg_winograd.kernels.emit import Registers
-from medseg_winograd.layers import Channels
+from medseg_winograd.layers import Channels, settle
 from medseg_winograd.machine import machine
+from medseg_winograd.pending import raw
 from medseg_winograd.plans import direct, winograd
 from torch.nn import functional as F
 
@@ -105,6 +106,37 @@ def test_a_transposed_convolution_is_that_of_torch(inputs, answers, size, stride
     with Crew(1) as crew:
         found = run(layer, given, crew)
     check(found, F.conv_transpose3d(seen, weight.double(), bias.double(), stride)[0])
+
+
+def test_a_bright_corner_costs_no_digits_of_mean_and_variance() -> None:
+    values = 0.1 + 1e-3 * torch.randn(1, 64, 64, 64, generator=torch.Generator().manual_seed(0))
+    values[0, :, 0, 0] = 1000  # as text that is burnt in
+    for stride in (1, 2):
+        layer = convolution(
+            machine(),
+            np.ones((1, 1, 1, 1, 1), np.float32),
+            None,
+            (64,) * 3,
+            stride=(stride,) * 3,
+            padding=(0,) * 3,
+        )
+        with Crew(1) as crew:
+            answer, moments = run(layer, raw(values), crew)
+        flat = answer.double().flatten(1)
+        np.testing.assert_allclose(moments[0], flat.mean(1), rtol=1e-9)
+        np.testing.assert_allclose(moments[1], flat.var(1, correction=0), rtol=1e-9)
+
+
+def test_an_activation_with_slope_0_gives_0_of_whatever_is_below_and_keeps_what_is_no_number() -> None:
+    values = torch.tensor([-torch.inf, -1.0, -0.0, 0.0, 2.0, torch.inf, torch.nan] * 5).reshape(1, 1, 1, 35)
+    for slope in (0.0, 0.1, -2.0, 1.0):
+        told = [np.full(1, v, np.float32) for v in (1, 0, slope)]
+        out = torch.empty_like(values)
+        channels = Channels(parts=(values,), scale=told[0], shift=told[1], slope=told[2])
+        with Crew(1) as crew:
+            settle(channels, out, machine(), crew)
+        expected = F.relu(values) if slope == 0 else F.leaky_relu(values, slope)
+        torch.testing.assert_close(out, expected, rtol=0, atol=0, equal_nan=True)
 
 
 def test_the_variance_keeps_its_digits_beside_a_large_mean() -> None:

@@ -3,6 +3,7 @@
 Each function has the arguments of torch's, and answers None where torch is to do it.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -21,11 +22,12 @@ Numbers = NDArray[np.float64]
 
 def join(tensors: Sequence[Tensor], dim: int = 0) -> Pending | None:
     """Channels of several tensors, one after the other."""
-    if dim not in (1, -4) or not any(map(is_pending, tensors)):
+    if dim not in (1, -4) or not any(is_pending(t) for t in tensors):
         return None
     same = {(t.ndim, len(t), t.dtype, t.device, tuple(t.shape[2:])) for t in tensors}
     if len(same) > 1:
         return None
+    settle = next(t.settle for t in tensors if is_pending(t))
     # Of those that torch can write into, before these channels are read, a copy.
     each = [channels_of(t) if is_pending(t) else raw(channels_of(t).parts[0].clone()) for t in tensors]
     return pending(
@@ -34,7 +36,8 @@ def join(tensors: Sequence[Tensor], dim: int = 0) -> Pending | None:
             scale=np.concatenate([c.scale for c in each]),
             shift=np.concatenate([c.shift for c in each]),
             slope=np.concatenate([c.slope for c in each]),
-        )
+        ),
+        settle,
     )
 
 
@@ -49,6 +52,8 @@ def _instance_norm(
     eps: float = 1e-5,
 ) -> Pending | None:
     if input.moments is None or not input.is_raw or not use_input_stats or running_mean is not None:
+        return None
+    if math.prod(input.shape[2:]) < 2 or not _fit(input, weight, bias):
         return None
     return _normalised(input, input.moments, weight, bias, eps)
 
@@ -65,6 +70,8 @@ def _batch_norm(
 ) -> Pending | None:
     if training or running_mean is None or running_var is None or not input.is_linear:
         return None
+    if not _fit(input, running_mean, running_var, weight, bias):
+        return None
     return _normalised(input, np.stack([_numbers(running_mean), _numbers(running_var)]), weight, bias, eps)
 
 
@@ -76,7 +83,7 @@ def _normalised(
     shift = (0 if bias is None else _numbers(bias)) - mean * scale
     c = image.channels
     seen = replace(c, scale=_reals(c.scale * scale), shift=_reals(c.shift * scale + shift))
-    return pending(seen)
+    return pending(seen, image.settle)
 
 
 def _leaky_relu(input: Pending, negative_slope: float = 0.01, inplace: bool = False) -> Pending | None:
@@ -92,6 +99,8 @@ def _relu_in_place(input: Pending) -> Pending | None:
 
 
 def _prelu(input: Pending, weight: Tensor) -> Pending | None:
+    if weight.numel() not in (1, input.shape[1]):
+        return None
     return _activated(input, np.broadcast_to(_numbers(weight), (input.shape[1],)), inplace=False)
 
 
@@ -100,13 +109,18 @@ def _activated(image: Pending, slope: Numbers, *, inplace: bool) -> Pending | No
         return None
     seen = replace(image.channels, slope=_reals(slope))
     if not inplace:
-        return pending(seen)
+        return pending(seen, image.settle)
     image.channels, image.moments = seen, None
     return image
 
 
 def _dropout(input: Pending, p: float = 0.5, training: bool = True, inplace: bool = False) -> Pending | None:
     return None if training else input
+
+
+def _fit(image: Pending, *values: Tensor | None) -> bool:
+    """Whether there is one value for each channel; torch says what is wrong with others."""
+    return all(v is None or tuple(v.shape) == (image.shape[1],) for v in values)
 
 
 def _numbers(values: Tensor) -> Numbers:

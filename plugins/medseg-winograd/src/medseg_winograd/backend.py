@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -29,18 +30,18 @@ def winograd(
         example: (B,C,*S); any shape may follow.
         saved: file that the kernels' machine code is kept in, and read from if it is there; none if empty.
     """
-    layers, asking = Layers(machine(saved=saved)), threading.Lock()
+    layers, asking = Layers(machine(saved=saved)), threading.RLock()
 
     def run(window: Tensor) -> Tensor:
         with Crew(torch.get_num_threads()) as crew:
             interception = Interception(layers, crew, Memory())
             with interception:
                 answer = module(window)
-            return interception.finish(answer)
+            return cast(Tensor, interception.finish(answer))
 
     def call(windows: Tensor) -> Tensor:
         with asking, torch.inference_mode():
-            if len(windows) == 1:
+            if len(windows) <= 1:
                 return run(windows)
             return torch.cat([run(window[None]) for window in windows])
 

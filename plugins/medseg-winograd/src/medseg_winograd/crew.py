@@ -13,7 +13,7 @@ class Crew:
     """A number of threads, the caller's among them; the others end with the ``with``."""
 
     def __init__(self, size: int) -> None:
-        self._others = ThreadPoolExecutor(size - 1) if size > 1 else None
+        self._others: ThreadPoolExecutor | None = ThreadPoolExecutor(size - 1) if size > 1 else None
         self._size = size
 
     def __enter__(self) -> Self:
@@ -24,6 +24,7 @@ class Crew:
     ) -> None:
         if self._others:
             self._others.shutdown()
+            self._others = None  # what is still asked for, its caller does alone
 
     def share(self, tasks: int, begin: Callable[[], Callable[[int, int], None]]) -> None:
         """Do tasks 0 to before ``tasks``, each once, by whoever is free.

@@ -11,11 +11,13 @@ from torch.utils._pytree import tree_map_only
 
 from medseg_winograd.afterwards import AFTERWARDS, join
 from medseg_winograd.crew import Crew
-from medseg_winograd.layers import Layer, Reals, Size, settle
+from medseg_winograd.layers import Channels, Layer, Reals, Size, settle
 from medseg_winograd.machine import Machine
 from medseg_winograd.memory import Memory
-from medseg_winograd.pending import Pending, channels_of, is_pending, pending, raw
+from medseg_winograd.pending import Pending, channels_of, is_pending, known, pending, plain, raw
 from medseg_winograd.plans import direct, winograd
+
+_MOST = 500  # layers that are planned at a time: of weights that a network makes anew they would pile up
 
 
 class Layers:
@@ -38,10 +40,12 @@ class Layers:
     ) -> Layer:
         """The layer of a weight and a bias, and of what else decides it; made anew when they were changed."""
         key = (kind, *map(id, weights), *given)
-        versions = tuple(None if w is None or w.is_inference() else w._version for w in weights)
+        state = tuple(map(_state, weights))
         planned = self._planned.get(key)
-        if planned is None or planned.versions != versions:
-            planned = self._planned[key] = _Planned(make(), weights, versions)
+        if planned is None or planned.state != state:
+            if len(self._planned) >= _MOST:
+                del self._planned[next(iter(self._planned))]
+            planned = self._planned[key] = _Planned(make(), weights, state)
         return planned.layer
 
 
@@ -51,7 +55,15 @@ class _Planned:
 
     layer: Layer
     weights: tuple[Tensor, Tensor | None]
-    versions: tuple[int | None, ...]
+    state: tuple[Any, ...]
+
+
+def _state(weight: Tensor | None) -> tuple[Any, ...]:
+    """What is another when a weight's values were changed."""
+    if weight is None:
+        return ()
+    version = None if weight.is_inference() else weight._version
+    return version, weight.data_ptr(), tuple(weight.shape)
 
 
 class Interception(TorchFunctionMode):
@@ -75,41 +87,46 @@ class Interception(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         """Do a function of torch's, or have torch do it with what pending tensors stand for."""
-        kwargs = kwargs or {}
-        if func in _LAYERS:
-            layer = _LAYERS[func](self._layers, *args, **kwargs)
-            if layer is not None:
-                return self._run(layer, args[0] if args else kwargs["input"])
-        elif func in AFTERWARDS and args and is_pending(args[0]):
-            done = AFTERWARDS[func](*args, **kwargs)
+        given, named = known(tuple(args)), known(dict(kwargs or {}))
+        if func in _OF_SHAPE:
+            return func(*given, **named)
+        if not torch.is_autocast_enabled("cpu"):
+            done = self._ours(func, given, named)
             if done is not None:
                 return done
-        elif func in (torch.cat, torch.concat):
-            joined = join(*args, **kwargs)
-            if joined is not None:
-                return joined
-        elif func in _OF_SHAPE:
-            return func(*args, **kwargs)
-        return func(*tree_map_only(Pending, self.settle, args), **tree_map_only(Pending, self.settle, kwargs))
+        return func(*plain(given), **plain(named))
 
-    def settle(self, image: Pending) -> Tensor:
-        """What a tensor stands for, in memory of its own."""
-        if image.settled is None:
-            out = self._memory.empty(image.shape[1:])
-            settle(image.channels, out, self._layers.machine, self._crew)
-            image.settled = out[None]
-        return image.settled
+    def finish(self, answer: Any) -> Any:
+        """A network's answer, which nobody shares any more, as torch has it."""
 
-    def finish(self, answer: Tensor) -> Tensor:
-        """The same of a network's answer, which nobody shares any more."""
-        if is_pending(answer) and answer.is_raw and len(answer.channels.parts) == 1:
-            return answer.channels.parts[0][None]
-        return self.settle(answer) if isinstance(answer, Pending) else answer
+        def finished(image: Pending) -> Tensor:
+            if is_pending(image) and image.is_raw and len(image.channels.parts) == 1:
+                return image.channels.parts[0][None]
+            return image.plain()
+
+        return tree_map_only(Pending, finished, answer)
+
+    def _ours(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Pending | None:
+        """What a layer here makes of it; None if torch is to do it."""
+        if func in _LAYERS:
+            layer = _LAYERS[func](self._layers, *args, **kwargs)
+            return None if layer is None else self._run(layer, args[0] if args else kwargs["input"])
+        if func in AFTERWARDS and args and is_pending(args[0]):
+            return AFTERWARDS[func](*args, **kwargs)
+        if func in (torch.cat, torch.concat) and kwargs.keys() <= {"tensors", "dim"}:
+            return join(*args, **kwargs)
+        return None
 
     def _run(self, layer: Layer, image: Tensor) -> Pending:
         out = self._memory.empty(layer.shape)
         moments = layer.run(channels_of(image), out, self._crew)
-        return pending(raw(out), moments)
+        return pending(raw(out), self._settle, moments)
+
+    def _settle(self, channels: Channels) -> Tensor:
+        shape = sum(len(part) for part in channels.parts), *channels.parts[0].shape[1:]
+        out = self._memory.empty(shape)
+        settle(channels, out, self._layers.machine, self._crew)
+        return out
 
 
 def _convolution(
@@ -123,9 +140,11 @@ def _convolution(
     groups: int = 1,
 ) -> Layer | None:
     steps, around = _size(stride), _size(padding)
-    if steps is None or around is None or steps[2] > 2 or groups != 1 or _size(dilation) != (1, 1, 1):
+    if steps is None or around is None or groups != 1 or _size(dilation) != (1, 1, 1):
         return None
-    size = _able(input, weight, weight.shape[1] if weight.ndim == 5 else 0)
+    if min(steps) < 1 or steps[2] > 2 or min(around) < 0 or weight.ndim != 5:
+        return None
+    size = _able(input, weight, bias, shape=(weight.shape[1], weight.shape[0]))
     kernel = _size(weight.shape[2:])
     if size is None or kernel is None or min(direct.answer_of(size, kernel, steps, around)) < 1:
         return None
@@ -151,11 +170,11 @@ def _transposed(
     dilation: Any = 1,
 ) -> Layer | None:
     steps = _size(stride)
-    if steps is None or steps != tuple(weight.shape[2:]) or steps[2] > 2 or groups != 1:
+    if steps is None or steps != tuple(weight.shape[2:]) or min(steps) < 1 or steps[2] > 2 or groups != 1:
         return None
     if not _size(padding) == _size(output_padding) == (0, 0, 0) or _size(dilation) != (1, 1, 1):
         return None
-    size = _able(input, weight, weight.shape[0])
+    size = _able(input, weight, bias, shape=(weight.shape[0], weight.shape[1]))
     if size is None:
         return None
 
@@ -166,16 +185,21 @@ def _transposed(
     return layers.get("transposed", (weight, bias), (size, steps), make)
 
 
-def _able(image: Tensor, weight: Tensor, channels: int) -> Size | None:
-    """The size of an image that a layer can take: one of a batch, float32, on the CPU.
+def _able(image: Tensor, weight: Tensor, bias: Tensor | None, *, shape: tuple[int, int]) -> Size | None:
+    """The size of an image that a layer of these channels in and out can take: one of a batch.
 
-    And of weights that stay: others would have to be laid out anew each time.
+    All float32 on the CPU, and weights that stay: others would have to be laid out anew each time.
     """
-    kind = (torch.float32, torch.device("cpu"))
-    able = isinstance(weight, nn.Parameter) and image.ndim == 5 and len(image) == 1
-    if not able or (image.dtype, image.device) != kind or (weight.dtype, weight.device) != kind:
+    channels, answers = shape
+    if image.ndim != 5 or len(image) != 1 or image.shape[1] != channels or not image.numel():
         return None
-    return _size(image.shape[2:]) if image.shape[1] == channels and image.numel() else None
+    if bias is not None and tuple(bias.shape) != (answers,):
+        return None
+    weights = [weight] if bias is None else [weight, bias]
+    if not all(isinstance(w, nn.Parameter) for w in weights) or not weight.numel():
+        return None
+    kinds = {(t.dtype, t.device) for t in (image, *weights)}
+    return _size(image.shape[2:]) if kinds == {(torch.float32, torch.device("cpu"))} else None
 
 
 def _size(value: Any) -> Size | None:

@@ -1,5 +1,6 @@
 """A layer of a network, planned for one shape of its input, and what it is given."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -47,7 +48,7 @@ class Layer:
         machine: with the kernels.
         kernel: that does it.
         values: of the kernel's arguments, but for those that a run has.
-        counts: (tasks), of each the values of a unit that it writes.
+        tasks: how many there are.
         shape: of the answer, (K,D,H,W).
         units: of the answer that the kernel writes one by one: channels, or some rows of these.
         rows: values of ``v`` and ``m``.
@@ -56,7 +57,7 @@ class Layer:
     machine: Machine
     kernel: str
     values: Mapping[str, Any]
-    counts: NDArray[np.int64]
+    tasks: int
     shape: tuple[int, int, int, int]
     units: int
     rows: tuple[int, int]
@@ -72,15 +73,15 @@ class Layer:
         Returns:
             Mean and variance (2,K) of the answer's channels.
         """
-        records = np.empty((len(self.counts), self.units, sums.RECORD), np.float32)
+        records = np.empty((self.tasks, self.units, sums.RECORD), np.float64)
         values = {**self.values, **given.arguments(), "out": out.numpy(), "sums": records}
 
         def begin() -> Callable[[int, int], None]:
             v, m = np.zeros(self.rows[0], np.float32), np.empty(self.rows[1], np.float32)
             return self.machine.prepared(self.kernel, {**values, "v": v, "m": m})
 
-        crew.share(len(self.counts), begin)
-        return _moments(records, self.counts, self.shape[0])
+        crew.share(self.tasks, begin)
+        return _moments(records, self.shape)
 
 
 def settle(given: Channels, out: Tensor, machine: Machine, crew: Crew) -> None:
@@ -89,13 +90,7 @@ def settle(given: Channels, out: Tensor, machine: Machine, crew: Crew) -> None:
     crew.share(len(out), lambda: machine.prepared("settle", values))
 
 
-def _moments(records: Reals, counts: NDArray[np.int64], answers: int) -> NDArray[np.float64]:
-    """Mean and variance (2,K) of all values, from the records (tasks,units,3) of some at a time."""
-    of_channels = records.astype(np.float64).reshape(len(records), -1, answers, sums.RECORD)
-    first, total, squares = np.moveaxis(of_channels, 3, 0)
-    count = counts[:, None, None].astype(np.float64)
-    whole = count.sum() * first.shape[1]
-    means = first + total / count
-    mean = (count * means).sum((0, 1)) / whole
-    spread = squares - total**2 / count + count * (means - mean) ** 2
-    return np.stack([mean, spread.sum((0, 1)) / whole])
+def _moments(records: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Mean and variance (2,K) of an answer's channels, from the records (tasks,units,2) of parts of these."""
+    total, squares = records.reshape(-1, shape[0], sums.RECORD).sum(0).T / math.prod(shape[1:])
+    return np.stack([total, np.maximum(squares - total**2, 0)])

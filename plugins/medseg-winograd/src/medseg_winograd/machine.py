@@ -116,7 +116,7 @@ def machine(registers: Registers | None = None, *, saved: str = "") -> Machine:
 
 def _seal(registers: Registers) -> bytes:
     """What machine code depends on: another processor, another LLVM or other kernels have another."""
-    sources = sorted(Path(emit.__file__).parent.glob("*.py"))
+    sources = [Path(__file__), *sorted(Path(emit.__file__).parent.glob("*.py"))]
     processor = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten(), llvm.get_process_triple()
     told = repr((processor, llvmlite.__version__, registers)).encode()
     return hashlib.sha256(b"\0".join([told, *(source.read_bytes() for source in sources)])).digest()

@@ -1,12 +1,13 @@
 """A tensor whose last norm and activation are still to be done: the next layer does them as it reads it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeGuard
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils._pytree import tree_map_only
 
 from medseg_winograd.layers import Channels
 
@@ -20,11 +21,13 @@ class Pending(Tensor):
     Attributes:
         channels: what it stands for.
         moments: mean and variance (2,C) of the channels as they are, if known.
+        settle: writes what channels stand for, (C,D,H,W), to memory of its own.
         settled: the tensor that it is, once torch has seen it.
     """
 
     channels: Channels
     moments: NDArray[np.float64] | None
+    settle: Callable[[Channels], Tensor]
     settled: Tensor | None
 
     @property
@@ -38,6 +41,12 @@ class Pending(Tensor):
         c = self.channels
         return self.is_linear and bool((c.scale == 1).all() and (c.shift == 0).all())
 
+    def plain(self) -> Tensor:
+        """The tensor that it is from now on."""
+        if self.settled is None:
+            self.settled = self.settle(self.channels)[None]
+        return self.settled
+
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]  # as torch says
 
     @classmethod
@@ -48,17 +57,21 @@ class Pending(Tensor):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Nothing: whoever made it settles it before torch sees it."""
-        raise NotImplementedError(f"{func} was called with a tensor whose values are not there yet")
+        """What torch does without asking for its functions, it does with the tensor."""
+        return func(*plain(args), **plain(dict(kwargs or {})))
 
 
-def pending(channels: Channels, moments: NDArray[np.float64] | None = None) -> Pending:
-    """A tensor that stands for channels; moments are theirs, as they are."""
+def pending(
+    channels: Channels,
+    settle: Callable[[Channels], Tensor],
+    moments: NDArray[np.float64] | None = None,
+) -> Pending:
+    """A tensor that stands for channels; see ``Pending``."""
     count = sum(len(part) for part in channels.parts)
     made: Pending = torch.Tensor._make_wrapper_subclass(
         Pending, (1, count, *channels.parts[0].shape[1:]), dtype=torch.float32, device=torch.device("cpu")
     )
-    made.channels, made.moments, made.settled = channels, moments, None
+    made.channels, made.moments, made.settle, made.settled = channels, moments, settle, None
     return made
 
 
@@ -68,6 +81,16 @@ def raw(values: Tensor) -> Channels:
     return Channels(parts=(values,), scale=ones, shift=nothing, slope=ones)
 
 
+def plain(tree: Any) -> Any:
+    """Arguments with every pending tensor settled."""
+    return tree_map_only(Pending, Pending.plain, tree)
+
+
+def known(tree: Any) -> Any:
+    """Arguments in which what torch has seen is the tensor that it is."""
+    return tree_map_only(Pending, lambda p: p if p.settled is None else p.settled, tree)
+
+
 def is_pending(value: Any) -> TypeGuard[Pending]:
     """Whether something is a tensor that torch has not seen yet."""
     return isinstance(value, Pending) and value.settled is None
@@ -75,6 +98,4 @@ def is_pending(value: Any) -> TypeGuard[Pending]:
 
 def channels_of(image: Tensor) -> Channels:
     """The channels of a tensor (1,C,D,H,W), pending or not, to be read at once."""
-    if not isinstance(image, Pending):
-        return raw(image[0].contiguous())
-    return image.channels if image.settled is None else raw(image.settled[0])
+    return image.channels if is_pending(image) else raw(image[0].contiguous())

@@ -118,7 +118,9 @@ def _write_whole(
                 unit = e.sum(b.sdiv(k, index(phases)), i)
                 begin = e.load(e.at(g["places"], unit, kind=INDEX), INDEX)
                 out = e.at(g["out"], begin, e.times(d, g["out_d"]), e.times(h, g["out_h"]))
-                record = e.at(g["sums"], e.times(e.sum(e.times(n, g["units"]), unit), sums.RECORD))
+                record = e.at(
+                    g["sums"], e.times(e.sum(e.times(n, g["units"]), unit), sums.RECORD), kind=sums.DOUBLE
+                )
                 m, bias = e.at(g["m"], e.times(i, g["length"], phases)), e.load(e.at(g["bias"], unit))
                 sizes = [rows, g["width"], g["pitch"], g["out_h"]]
                 b.call(lay, [m, g["length"], *sizes, bias, out, record])
@@ -202,7 +204,6 @@ def _write_lay(module: ir.Module, registers: Registers, phases: int) -> ir.Funct
         | {"bias": REAL, "out": POINTER, "record": POINTER},
     )
     g, b, widths = e.given, e.build, registers.widths
-    first = b.fadd(e.load(g["m"]), g["bias"])
 
     def row(r: Any, *carried: Any) -> list[Any]:
         place, out = e.at(g["m"], e.times(r, g["pitch"])), e.at(g["out"], e.times(r, g["out_h"]))
@@ -212,7 +213,7 @@ def _write_lay(module: ir.Module, registers: Registers, phases: int) -> ir.Funct
             for phase in range(phases):
                 values = e.load(e.at(place, e.times(g["length"], phase), w), vector(width))
                 found.append(b.fadd(values, e.spread(g["bias"], width)))
-                totals = sums.add(e, totals, found[-1], first=first, lanes=width)
+                totals = sums.add(e, totals, found[-1], lanes=width)
             if phases == 1:
                 e.store(found[0], e.at(out, w))
             elif width == 1:
@@ -226,5 +227,5 @@ def _write_lay(module: ir.Module, registers: Registers, phases: int) -> ir.Funct
         return e.along(g["width"], widths, body, carried)
 
     totals = e.loop(index(0), g["rows"], 1, row, sums.none(widths))
-    sums.write(e, totals, first=first, widths=widths, place=g["record"])
+    sums.write(e, totals, widths=widths, place=g["record"])
     return e.end()

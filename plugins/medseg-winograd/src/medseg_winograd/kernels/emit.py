@@ -42,14 +42,14 @@ def real(value: float) -> Any:
     return ir.Constant(REAL, value)
 
 
-def vector(lanes: int) -> Any:
-    """The type of so many float32 values."""
-    return REAL if lanes == 1 else ir.VectorType(REAL, lanes)
+def vector(lanes: int, kind: Any = REAL) -> Any:
+    """The type of so many values."""
+    return kind if lanes == 1 else ir.VectorType(kind, lanes)
 
 
-def zeros(lanes: int) -> Any:
+def zeros(lanes: int, kind: Any = REAL) -> Any:
     """So many zeros."""
-    return real(0) if lanes == 1 else ir.Constant(vector(lanes), None)
+    return ir.Constant(kind, 0.0) if lanes == 1 else ir.Constant(vector(lanes, kind), None)
 
 
 class Emitter:
@@ -170,18 +170,27 @@ class Emitter:
     def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
         """The sum a * b + c, in one step where the processor has it."""
         kind = a.type
-        name = f"llvm.fmuladd.v{kind.count}f32" if isinstance(kind, ir.VectorType) else "llvm.fmuladd.f32"
+        count, one = (f"v{kind.count}", kind.element) if isinstance(kind, ir.VectorType) else ("", kind)
+        name = f"llvm.fmuladd.{count}{'f32' if one == REAL else 'f64'}"
         function = self._module.globals.get(name)
         if function is None:
             function = ir.Function(self._module, ir.FunctionType(kind, [kind] * 3), name)
         return self.build.call(function, [a, b, c])
 
     def activated(self, values: Any, told: Values, lanes: int) -> Any:
-        """Values * scale + shift, and what is then below 0 times a slope; these three are told."""
-        build = self.build
-        scale, shift, slope = (self.spread(value, lanes) for value in told)
+        """Values * scale + shift, and what is then not above 0 times a slope; these three are told.
+
+        A slope of 0 gives 0, also of what is infinite. What is no number stays none.
+        """
+        build, slope, integers = self.build, told[2], ir.IntType(32)
+        scale, shift = (self.spread(value, lanes) for value in told[:2])
         scaled = self.multiply_add(values, scale, shift)
-        return build.select(build.fcmp_ordered(">", scaled, zeros(lanes)), scaled, build.fmul(scaled, slope))
+        zero = build.fcmp_ordered("==", slope, real(0))
+        mask = build.bitcast(build.select(zero, ir.Constant(integers, 0), ir.Constant(integers, -1)), REAL)
+        bits = integers if lanes == 1 else ir.VectorType(integers, lanes)
+        below = build.bitcast(build.fmul(scaled, self.spread(slope, lanes)), bits)
+        below = build.bitcast(build.and_(below, build.bitcast(self.spread(mask, lanes), bits)), vector(lanes))
+        return build.select(build.fcmp_ordered("<=", scaled, zeros(lanes)), below, scaled)
 
     def total(self, values: Any, lanes: int) -> Any:
         """All values of a vector added up."""

@@ -101,7 +101,9 @@ def write_winograd(module: ir.Module, registers: Registers, multiply: ir.Functio
             def one_answer(c: Any) -> None:
                 at = e.sum(k, c)
                 out = e.at(g["out"], e.times(at, *sizes))
-                record = e.at(g["sums"], e.times(e.sum(e.times(n, g["answers"]), at), sums.RECORD))
+                record = e.at(
+                    g["sums"], e.times(e.sum(e.times(n, g["answers"]), at), sums.RECORD), kind=sums.DOUBLE
+                )
                 m, bias = e.at(g["m"], e.times(c, g["length"])), e.load(e.at(g["bias"], at))
                 b.call(after, [m, m_apart, out, bias, d, h, tiles, *sizes, record])
 
@@ -181,8 +183,6 @@ def _write_after(module: ir.Module, registers: Registers) -> ir.Function:
         rows = [_back(e, [column[i] for column in columns], width) for i in range(TILE)]
         return [[b.fadd(value, bias) for value in row] for row in rows]
 
-    first = answers(g["m"], 1)[0][0]
-
     def tile(t: Any, *carried: Any) -> list[Any]:
         place = e.at(g["m"], e.times(t, e.sum(g["width"], 2)))
         known, rows = [], []
@@ -197,13 +197,13 @@ def _write_after(module: ir.Module, registers: Registers) -> ir.Function:
             totals = list(so_far)
             for inside, row, value in zip(known, rows, found, strict=True):
                 e.store(value, b.select(inside, e.at(row, w), nowhere))
-                totals = sums.add(e, totals, value, first=first, lanes=width, known=inside)
+                totals = sums.add(e, totals, value, lanes=width, known=inside)
             return totals
 
         return e.along(g["width"], widths, body, carried)
 
     totals = e.loop(index(0), g["tiles"], 1, tile, sums.none(widths))
-    sums.write(e, totals, first=first, widths=widths, place=g["record"])
+    sums.write(e, totals, widths=widths, place=g["record"])
     return e.end()
 
 

@@ -10,7 +10,7 @@ from medseg_winograd.kernels.direct import CHUNK
 from medseg_winograd.kernels.emit import Registers
 from medseg_winograd.layers import Layer, Reals, Size
 from medseg_winograd.machine import Machine
-from medseg_winograd.plans.layout import CACHE, bias_of, in_blocks, shares, voxels_of, whole
+from medseg_winograd.plans.layout import CACHE, bias_of, in_blocks, voxels_of, whole
 
 _PACKING = 6  # products that take as long as to lay out one value
 
@@ -144,7 +144,7 @@ def _plan(
     together = rows.together(inputs, channels, registers)
     length = rows.length(together, registers.lanes)
     taps, v_row = rows.taps(together), rows.kernel[0] * rows.depth(together)
-    columns = shares(rows.answer[1], together)
+    groups = -(-rows.answer[1] // together)
     _, _, height, width = shape
     return Layer(
         machine=machine,
@@ -178,9 +178,9 @@ def _plan(
             "rows": rows.answer[1],
             "width": rows.answer[2],
             "together": together,
-            "groups": len(columns),
+            "groups": groups,
         },
-        counts=np.tile(columns, rows.answer[0]) * rows.answer[2] * phases,
+        tasks=rows.answer[0] * groups,
         shape=shape,
         units=channels // phases,
         # The last vector of the last tap reads beyond the rows.

@@ -41,11 +41,6 @@ def odd_lines(values: int) -> int:
     return _LINE * (lines + 1 - lines % 2)
 
 
-def shares(total: int, at_once: int) -> list[int]:
-    """A number of rows cut into as many at once as given, and what is left."""
-    return [min(at_once, total - done) for done in range(0, total, at_once)]
-
-
 def voxels_of(size: Sequence[int]) -> int:
     """The number of voxels."""
     return math.prod(size)

@@ -5,7 +5,7 @@ import numpy as np
 from medseg_winograd.kernels.winograd import CHUNK, POINTS, TILE
 from medseg_winograd.layers import Layer, Reals, Size
 from medseg_winograd.machine import Machine
-from medseg_winograd.plans.layout import CACHE, bias_of, in_blocks, odd_lines, shares, whole
+from medseg_winograd.plans.layout import CACHE, bias_of, in_blocks, odd_lines, whole
 
 # G of F(4, 3), arXiv 1509.09308, equation 13.
 _G = np.array(
@@ -41,7 +41,7 @@ def plan(machine: Machine, weight: Reals, bias: Reals | None, size: Size) -> Lay
     length, v_row = length_of(together), together * strip
     v_apart = odd_lines(inputs * v_row)
     m_apart = odd_lines(CHUNK * registers.channels * length)
-    rows, columns = shares(depth, TILE), shares(height, TILE * together)
+    groups = -(-tiles // together)
     return Layer(
         machine=machine,
         kernel="winograd",
@@ -54,14 +54,14 @@ def plan(machine: Machine, weight: Reals, bias: Reals | None, size: Size) -> Lay
             "height": height,
             "width": width,
             "together": together,
-            "groups": len(columns),
+            "groups": groups,
             "length": length,
             "v_row": v_row,
             "v_apart": v_apart,
             "m_apart": m_apart,
             "taps": np.arange(3),
         },
-        counts=np.outer(rows, columns).reshape(-1) * width,
+        tasks=-(-depth // TILE) * groups,
         shape=(answers, *size),
         units=answers,
         # The last vector of the last tap reads beyond the rows.
