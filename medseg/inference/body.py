@@ -1,7 +1,8 @@
 """Where in an image the body is, so that windows of nothing but air need not be computed.
 
-An approximation, unlike windows of one value: what is said of a voxel of the body is the same to the last
-bit, as every window that reaches it is computed; what is said of the air around may not be.
+An approximation, unlike windows of one value: what is said of a voxel that is found to be of the body is the
+same to the last bit, as every window that reaches it is computed; what is said of the air around may not be,
+and tissue as dark as air that no other tissue encloses is taken for air.
 """
 
 import math
@@ -17,6 +18,7 @@ from torch.nn import functional as F
 
 BLOCK_MM = 4.0  # values are averaged over this, which takes the noise of the air away
 AROUND_MM = 12.0  # of air that belongs to the body
+_CORNERS = 6  # of 8 that are air in an image with air around the body
 _DIM = 0.25  # of the way from dark to bright, at which tissue begins: Otsu's threshold would leave out much
 _SURE = 20.0  # logit of the background where nothing was computed
 
@@ -57,7 +59,7 @@ class Body:
 def find_body(image: Tensor, spacing_mm: Sequence[float], *, regions: bool) -> Body:
     """What is brighter than the air in any channel, what that encloses, and some air around.
 
-    Where an image has no air, all of it is the body.
+    An image has air if most of its corners are dark; all of another one is the body.
 
     Args:
         image: (C,I,J,K).
@@ -65,19 +67,35 @@ def find_body(image: Tensor, spacing_mm: Sequence[float], *, regions: bool) -> B
         regions: as of ``Body``.
     """
     voxels = [max(1, min(n, round(BLOCK_MM / mm))) for n, mm in zip(image.shape[1:], spacing_mm, strict=True)]
-    means = (
-        F.avg_pool3d(image[None].float(), voxels, ceil_mode=True, count_include_pad=False)[0].cpu().numpy()
-    )
+    means = F.avg_pool3d(image[None].float(), voxels, ceil_mode=True, count_include_pad=False)[0]
     bright = np.zeros(means.shape[1:], bool)
-    for channel in means:
-        if channel.min() == channel.max():
-            continue
-        above = channel > threshold_otsu(channel)  # type: ignore[no-untyped-call]  # it has no types
-        dark, light = float(channel[~above].mean()), float(channel[above].mean())
-        bright |= channel > dark + _DIM * (light - dark)
-    if not bright.any():
+    for channel in means.cpu().numpy():
+        bright |= _bright(channel)
+    dark_corners = 8 - int(bright[np.ix_(*[[0, -1]] * 3)].sum())
+    if not bright.any() or dark_corners < _CORNERS:
         return Body(np.ones(bright.shape, bool), voxels, regions=regions)
-    filled = np.asarray(ndimage.binary_fill_holes(bright))
     reach = [math.ceil(AROUND_MM / (n * mm)) for n, mm in zip(voxels, spacing_mm, strict=True)]
-    around = ndimage.maximum_filter(filled, size=[2 * n + 1 for n in reach])
+    around = ndimage.maximum_filter(_filled(bright), size=[2 * n + 1 for n in reach])
     return Body(around, voxels, regions=regions)
+
+
+def _bright(channel: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Blocks that are no air, and those whose value is no number."""
+    finite = np.isfinite(channel)
+    known = channel[finite]
+    if not known.size or known.min() == known.max():
+        return ~finite
+    above = known > threshold_otsu(known)  # type: ignore[no-untyped-call]  # it has no types
+    dark, light = float(known[~above].mean()), float(known[above].mean())
+    return np.asarray(~finite | (channel > dark + _DIM * (light - dark)))
+
+
+def _filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """A mask and what it encloses, also in planes: lungs may be open where the image ends."""
+    filled = np.asarray(ndimage.binary_fill_holes(mask))
+    for axis in range(3):
+        # Holes of a plane are filled by a structure that does not reach the next one.
+        within = tuple(slice(1, 2) if n == axis else slice(None) for n in range(3))
+        cross = ndimage.generate_binary_structure(3, 1)[within]
+        filled |= ndimage.binary_fill_holes(mask, structure=cross)
+    return filled

@@ -110,7 +110,7 @@ def slide_slabs(
     def make_room(room: Room) -> None:
         ring.move(room)
         if on_smaller:
-            on_smaller(room)
+            on_smaller(ring.room)
 
     feed = Feed(padded, sizes, computed, place_of_network)
     answers = _answers(network, feed, room, place_of_network, on_smaller=make_room, cancel=cancel)

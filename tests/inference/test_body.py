@@ -85,6 +85,32 @@ def test_an_image_without_air_and_one_of_one_value_are_computed_whole():
         assert body.skipped == 0
 
 
+def test_a_crop_within_the_body_has_no_air():
+    tissue = torch.full(SHAPE, -100.0)  # fat, and
+    tissue[:, :, 48:] = 40.0  # muscle
+    body = find_body(
+        tissue[None] + torch.randn(SHAPE, generator=torch.Generator().manual_seed(0)), SPACING, regions=False
+    )
+    list(stream_logits(three_classes, tissue[None], PATCHES["nnU-Net's windows"], body=body))
+    assert body.skipped == 0
+
+
+def test_lungs_that_are_open_where_the_image_ends_belong_to_the_body():
+    chest = torch.full(SHAPE, -1000.0)
+    chest[12:60, 12:68, :] = 40.0
+    chest[22:50, 22:58, :] = -850.0
+    body = find_body(chest[None], SPACING, regions=False)
+    for place in ((36, 40, 0), (36, 40, 48), (36, 40, 95)):
+        assert body.is_in(place, (1, 1, 1))
+    assert not body.is_in((0, 0, 0), (1, 1, 1))
+
+
+def test_what_is_no_number_is_computed_so_that_it_is_found(ball):
+    image = scan(ball, **MR)
+    image[0, 70, 70, 90] = torch.nan
+    assert find_body(image, SPACING, regions=False).is_in((70, 70, 90), (1, 1, 1))
+
+
 def test_what_the_body_encloses_belongs_to_it(ball):
     image = scan(ball, **CT)
     image[0, 15:25, 17:27, 19:29] = -1000  # as lungs are

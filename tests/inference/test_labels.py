@@ -36,6 +36,18 @@ def all_brought_back(scores, grid, bring_back):
     return np.stack([bring_back(Volume(s.numpy(), grid.affine)).array for s in scores])
 
 
+@pytest.mark.parametrize("axis", [0, 2])
+@pytest.mark.parametrize("classes", [1, 4])
+def test_labels_on_a_grid_coarser_than_the_slabs_rows(axis, classes):
+    """Some slabs hold no row that is wanted."""
+    fine = (30, 12, 41)
+    scores, grid, bring_back = logits_on(fine, classes)
+    coarse = label_map(scores, grid, HOME.grid, range(max(classes, 2)), axis=axis, rows=1)
+    full = all_brought_back(scores, grid, bring_back)
+    expected = full[0] > 0 if classes == 1 else full.argmax(0)
+    assert (coarse.array == expected).mean() > 0.999
+
+
 @pytest.mark.parametrize("shape", [(8, 8, 8), (32, 30, 31), (20, 18, 15)])
 @pytest.mark.parametrize("classes", [2, 3, 7])
 def test_labels_are_the_largest_of_all_logits_resampled(shape, classes):

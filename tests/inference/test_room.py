@@ -83,6 +83,32 @@ def test_sums_move_to_the_disk_in_the_middle_of_a_run(net):
     assert torch.equal(found, whole(net, SLIDING[1]))
 
 
+def test_the_room_that_is_reported_has_shrunk_by_the_sums_and_by_the_network(net, monkeypatch):
+    """In either order: what one gave up the other does not take back."""
+    for sums_first in (True, False):
+        rooms, failing = [], [not sums_first]
+
+        def narrow(windows, failing=failing):
+            if len(windows) > 2 and failing[0]:
+                raise MemoryError
+            return net(windows)
+
+        zeros, refused = torch.zeros, []
+
+        def scarce(*shape, refused=refused, failing=failing, zeros=zeros, **more):
+            if not refused:
+                refused.append(shape)
+                failing[0] = True
+                raise MemoryError
+            return zeros(*shape, **more)
+
+        monkeypatch.setattr("medseg.inference.stitching.torch.zeros", scarce)
+        found = whole(narrow, SLIDING[0], room=Room(batch=4), on_smaller=rooms.append)
+        monkeypatch.undo()
+        assert rooms[-1] == Room(batch=2, stitch="disk"), sums_first
+        np.testing.assert_allclose(found.numpy(), whole(net, SLIDING[0]).numpy(), atol=1e-5)
+
+
 def test_memory_for_not_even_one_window_is_an_error_with_a_remedy():
     def full(windows):
         raise MemoryError
