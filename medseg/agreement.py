@@ -1,5 +1,6 @@
 """How far two answers of a network agree: in labels, in logits, and by the Dice of what they segment."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -36,13 +37,25 @@ def agreement(answer: Tensor, expected: Tensor, *, regions: bool = False) -> Agr
     masks = [_masks(logits, regions=regions) for logits in (answer, expected)]
     same = (masks[0] == masks[1]).all(1)
     difference = float((answer - expected).abs().max()) / max(float(expected.abs().max()), 1e-12)
-    return Agreement(labels=float(same.double().mean()), difference=difference, dice=_least_dice(*masks))
+    return Agreement(
+        labels=float(same.double().mean()), difference=difference, dice=_least_dice(_counts(*masks))
+    )
 
 
-def labelled(logits: Tensor, *, regions: bool = False) -> bool:
-    """Whether some label of logits (1,K,*S) has ``ENOUGH`` voxels to be compared."""
-    masks = _masks(logits, regions=regions)
-    return _least_dice(masks, masks) is not None
+def dice_over(pairs: Iterable[tuple[Tensor, Tensor]], *, regions: bool = False) -> float | None:
+    """The least Dice, as of ``Agreement``, over several windows as one.
+
+    Args:
+        pairs: logits (1,K,*S) of each window, and those expected.
+        regions: as of ``agreement``.
+    """
+    total: Tensor | None = None
+    for answer, expected in pairs:
+        if answer.shape != expected.shape or not bool(answer.isfinite().all()):
+            return 0.0
+        counts = _counts(*(_masks(logits, regions=regions) for logits in (answer, expected)))
+        total = counts if total is None else total + counts
+    return None if total is None else _least_dice(total)
 
 
 def _masks(logits: Tensor, *, regions: bool) -> Tensor:
@@ -53,11 +66,13 @@ def _masks(logits: Tensor, *, regions: bool) -> Tensor:
     return logits.argmax(1, keepdim=True) == classes.view(1, -1, *[1] * (logits.ndim - 2))
 
 
-def _least_dice(answer: Tensor, expected: Tensor) -> float | None:
-    axes = tuple(range(2, answer.ndim))
-    sizes = answer.sum(axes).flatten(), expected.sum(axes).flatten()
-    enough = torch.maximum(*sizes) >= ENOUGH
-    if not bool(enough.any()):
-        return None
-    both = (answer & expected).sum(axes).flatten()
-    return float((2 * both / (sizes[0] + sizes[1]))[enough].min())
+def _counts(answer: Tensor, expected: Tensor) -> Tensor:
+    """Voxels of each label in one, in the other, and in both: (3,K)."""
+    axes = (0, *range(2, answer.ndim))
+    return torch.stack([mask.sum(axes) for mask in (answer, expected, answer & expected)])
+
+
+def _least_dice(counts: Tensor) -> float | None:
+    answer, expected, both = counts
+    enough = torch.maximum(answer, expected) >= ENOUGH
+    return float((2 * both / (answer + expected))[enough].min()) if bool(enough.any()) else None

@@ -258,8 +258,8 @@ class Backend(Component):
     Args:
         devices: the devices it serves, such as ``("cpu", "cuda")``.
         precision: that it computes in. One of a lower precision than float32 is given several windows
-            (N,C,*S) as the example: to calibrate with all but the first, on which its labels are then held
-            against float32's. Where it takes keywords ``dice`` and ``regions``, it is told the Dice that
+            (N,C,*S) as the example: to calibrate with all but the first; its labels on all together are then
+            held against float32's. Where it takes keywords ``dice`` and ``regions``, it is told the Dice that
             they must reach, and whether channels are regions with a sigmoid each.
     """
 

@@ -19,7 +19,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from medseg.agreement import agreement
+from medseg.agreement import dice_over
 from medseg.atomic import write_whole
 from medseg.builtin.openvino_norms import average_in_blocks
 from medseg.builtin.signal_stack import handle_signals_on_own_stack
@@ -81,14 +81,14 @@ def openvino_int8(
 ) -> Call:
     """The module in int8, quantised after training; the first and the last convolution stay in float32.
 
-    Where its labels do not agree with float32, further layers go back to float32, those first that help
-    most, until they do or ``MOST_LAYERS`` have.
+    Where its labels over all windows do not agree with float32, further layers go back to float32, those
+    first that help most, until they do or ``MOST_LAYERS`` have.
 
     Args:
         module: (1,C,*S) -> (1,K,*S).
-        example: (N,C,*S), N windows: the first one is to agree on, the others are to calibrate with.
+        example: (N,C,*S), N windows: all are to agree on, and all but the first to calibrate with.
         saved: as for ``openvino``.
-        dice: that the labels of the first window shall reach.
+        dice: that the labels of all windows together shall reach.
         regions: as of ``medseg.agreement``.
 
     Raises:
@@ -105,23 +105,30 @@ def _quantise(module: nn.Module, windows: Tensor, dice: float, *, regions: bool)
     except ImportError as error:
         raise ResourceError("the backend openvino-int8 needs a package: pip install nncf") from error
     nncf.set_log_level(logging.ERROR)
-    held, calibrating = windows[:1], windows[1:] if len(windows) > 1 else windows
-    model = _convert(module, held)
+    each = windows.chunk(len(windows))
+    model = _convert(module, each[0])
     with torch.inference_mode():
-        expected = module(held)
+        expected = [module(window) for window in each]
 
-    def agree(compiled: Any, data: Iterable[Any]) -> tuple[float, None]:
-        (window,) = data
-        found = agreement(torch.from_numpy(compiled(window)[0]), expected, regions=regions).dice
-        return min(dice if found is None else found, dice), None  # what is better is as good
+    def agree(compiled: Any, numbers: Iterable[int]) -> tuple[float, list[float]]:
+        """Of some windows together, which decides, and of each, by which layers are put in order."""
+        pairs = [(torch.from_numpy(compiled(each[n].numpy())[0]), expected[n]) for n in numbers]
+        found = [dice_over(some, regions=regions) for some in (pairs, *([pair] for pair in pairs))]
+        together, *alone = (dice if one is None else one for one in found)
+        return min(together, dice), alone  # what is better is as good
 
+    def window_of(number: int) -> Any:
+        return each[number].numpy()
+
+    numbers = list(range(len(each)))
+    calibrating = numbers[1:] or numbers
     convolutions = [op for op in model.get_ordered_ops() if "Convolution" in op.get_type_name()]
     ends = [convolutions[n].get_friendly_name() for n in (0, -1)] if convolutions else []
     with contextlib.redirect_stdout(io.StringIO()), quiet():  # its bars would be among a command's JSON
         quantised = nncf.quantize_with_accuracy_control(
             model,
-            nncf.Dataset([window[None].numpy() for window in calibrating]),
-            nncf.Dataset([held.numpy()]),
+            nncf.Dataset(calibrating, window_of),
+            nncf.Dataset(numbers, window_of),
             agree,
             max_drop=0.0,
             drop_type=nncf.DropType.ABSOLUTE,

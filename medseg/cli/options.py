@@ -56,15 +56,15 @@ precision_option = click.option(
     type=click.Choice(["float32", "float16", "bfloat16", "int8"]),
     default="float32",
     show_default=True,
-    help="What the network computes in. A lower one is taken only if its labels on a window agree with those "
-    "of float32, and is refused otherwise.",
+    help="What the network computes in. A lower one is taken only if its labels on some windows agree with "
+    "those of float32, and is refused otherwise.",
 )
 least_dice_option = click.option(
     "--least-dice",
     type=float,
     default=0.995,
     show_default=True,
-    help="The Dice to float32 that every label of that window must reach.",
+    help="The Dice to float32 that every label of these windows must reach.",
 )
 
 _NETWORK_OPTION = re.compile(r"([a-z][a-z0-9_-]*)=(.*)")

@@ -17,7 +17,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from medseg.agreement import ENOUGH, Agreement, agreement, labelled
+from medseg.agreement import ENOUGH, Agreement, agreement, dice_over
 from medseg.atomic import write_whole
 from medseg.cache import cache_folder, key_of
 from medseg.errors import OptionError
@@ -46,7 +46,8 @@ class Trial:
         labels: fraction of voxels whose label is the reference's; of two windows the lesser.
         difference: largest difference of a logit, as a fraction of the reference's largest logit; of two
             windows the larger.
-        dice: the least of the labels, to the reference's; None if none is large enough in the window.
+        dice: the least of the labels, to the reference's, in a lower precision over all windows that it was
+            made with; None if none is large enough.
         problem: why it is left out; empty if it is not.
     """
 
@@ -67,7 +68,7 @@ class Choice:
         backend: full name.
         trials: all that were tried, the reference first; empty if the backend was asked for by name.
         remembered: whether the trials are of an earlier run.
-        dice: what a remembered choice of lower precision reached on this run's first window.
+        dice: what a remembered choice of lower precision reached on this run's first volume.
     """
 
     backend: str
@@ -129,7 +130,7 @@ class Backends:
 
         Args:
             module: (1,C,*S) -> logits (1,K,*S).
-            windows: (N,C,*S), real data; one, or in a lower precision several, to calibrate with.
+            windows: (N,C,*S), real data; one, or in a lower precision several, to agree on.
             told: what else the module was made for, and computes with: the spacing, if its head is told it.
 
         Raises:
@@ -142,8 +143,6 @@ class Backends:
         if choice is not None:
             network = self._make(self._find(choice.backend), module, windows, told)
             return network, self._again(choice, network, module, windows)
-        if self._precision != "float32":
-            windows, _ = self._checkable_first(module, windows)
         trials = self.compare(module, windows, self.candidates(), told=told)
         choice = Choice(backend=self._fastest(trials), trials=tuple(trials))
         write_whole(kept, lambda part: _write_choice(part, choice))
@@ -184,10 +183,12 @@ class Backends:
         """Time backends on the first window and compare each with the first; one that fails says why.
 
         Also on that window mirrored, which none is made with: a backend that follows the network's work on
-        one window, to repeat it, may have taken for a constant what depends on the window.
+        one window, to repeat it, may have taken for a constant what depends on the window. The Dice of a
+        lower precision is that over all windows together.
         """
         trials: list[Trial] = []
         expected: tuple[Tensor, Tensor] | None = None
+        reference: Network = module
         window = windows[:1]
         other = window.flip(-1)
         for item in candidates:
@@ -206,12 +207,16 @@ class Backends:
                 trials.append(Trial(backend=item.full_name, problem=f"{type(error).__name__}: {error}"[:300]))
                 continue
             if expected is None:
-                expected = first, second
+                expected, reference = (first, second), network
             found, again = (
                 agreement(answer, wanted, regions=self._regions)
                 for answer, wanted in zip((first, second), expected, strict=True)
             )
             exact = cast(Backend, item.component).precision == "float32"
+            dice = found.dice
+            if not exact:
+                pairs = ((network(one), reference(one)) for one in windows.chunk(len(windows)))
+                dice = dice_over(pairs, regions=self._regions)
             trials.append(
                 Trial(
                     backend=item.full_name,
@@ -219,8 +224,8 @@ class Backends:
                     begin_seconds=ready - begin,
                     labels=min(found.labels, again.labels),
                     difference=max(found.difference, again.difference),
-                    dice=found.dice,
-                    problem=_inexact(found) or _inexact(again) if exact else self._unlike(found.dice),
+                    dice=dice,
+                    problem=_inexact(found) or _inexact(again) if exact else self._unlike(dice),
                 )
             )
         return trials
@@ -236,31 +241,17 @@ class Backends:
         """A remembered choice of lower precision, checked on this run's first volume."""
         if self._precision == "float32":
             return choice
-        windows, expected = self._checkable_first(module, windows)
-        dice = agreement(network(windows[:1]), expected, regions=self._regions).dice
+        pairs = ((network(window), module(window)) for window in windows.chunk(len(windows)))
+        dice = dice_over(pairs, regions=self._regions)
         if problem := self._unlike(dice):
             raise self._refused(f"{choice.backend}, which agreed on an earlier volume: {problem}")
         return replace(choice, dice=dice)
 
-    def _checkable_first(self, module: nn.Module, windows: Tensor) -> tuple[Tensor, Tensor]:
-        """The windows, first of them one in which the network finds enough to compare, and its logits there.
-
-        If no window has it, they stay in order.
-        """
-        first: Tensor | None = None
-        for n in range(len(windows)):
-            logits = module(windows[n : n + 1])
-            if labelled(logits, regions=self._regions):
-                return torch.cat([windows[n : n + 1], windows[:n], windows[n + 1 :]]), logits
-            first = logits if first is None else first
-        assert first is not None  # there is at least one window
-        return windows, first
-
     def _unlike(self, dice: float | None) -> str:
         """Why a lower precision is left out; empty if it is not."""
         if dice is None:
-            return f"no label has {ENOUGH} voxels in a window of this volume, so there is nothing to compare"
-        reached = f"its labels reach a Dice of {dice:.4f} to float32 on a window, wanted {self._dice}"
+            return f"no label has {ENOUGH} voxels in the windows of this volume that were looked at"
+        reached = f"its labels reach a Dice of {dice:.4f} to float32, wanted {self._dice}"
         return "" if dice >= self._dice else reached
 
     def _refused(self, why: str) -> OptionError:

@@ -22,8 +22,8 @@ class Execution:
     Args:
         backend: a backend's name, or ``auto`` for the fastest that agrees with torch on a window.
         precision: that the network computes in. What is lower than float32 is taken only while the labels
-            of a window of the first volume agree with those of float32, and refused otherwise.
-        least_dice: that each label of that window must reach.
+            of some windows of the first volume agree with those of float32, and refused otherwise.
+        least_dice: that each label of these windows must reach.
         mirror: average over all flips of each window along the axes that the model was trained with:
             up to eight times the work in 3-D. None: as the model's contract says.
         body_mask: take windows that hold nothing of the body for background, without computing them.

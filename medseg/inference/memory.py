@@ -22,7 +22,7 @@ _KEPT = 0.75  # of what is freed between windows, as seen on networks of 2 to 11
 _SPARE = 50_000_000  # bytes: what allocators keep, and small things
 # To choose a backend: windows of torch's network and answers that are held at once, as seen on four
 # networks with every engine there is; and what the engines themselves take.
-_CHOOSING = {"float32": (2, 4), "int8": (2, 8), "float16": (1, 8), "bfloat16": (1, 8)}
+_CHOOSING = {"float32": (2, 4), "int8": (2, 12), "float16": (1, 8), "bfloat16": (1, 8)}
 _ENGINES = 330_000_000  # bytes
 _KEPT_CHOOSING = 0.12  # of all this, what stays and nothing later fits into
 
