@@ -11,18 +11,12 @@ from typing import Any
 from llvmlite import ir
 
 from medseg_winograd.kernels import sums
-from medseg_winograd.kernels.emit import INDEX, POINTER, REAL, Emitter, Registers, index, vector, zeros
+from medseg_winograd.kernels.emit import GIVEN, INDEX, POINTER, REAL, Emitter, Registers, index, vector, zeros
 
 CHUNK = 2  # blocks of channels whose rows wait in the cache
 
 ARGUMENTS = {
-    # Tasks from the first to before the last: one row along D, ``together`` rows along H.
-    "first": INDEX,
-    "last": INDEX,
-    "images": POINTER,  # of each channel of the input its address,
-    "scale": POINTER,  # and how its values are seen
-    "shift": POINTER,
-    "slope": POINTER,
+    **GIVEN,  # tasks: one row along D, ``together`` rows along H
     "inputs": INDEX,
     "in_depth": INDEX,
     "in_height": INDEX,

@@ -11,6 +11,16 @@ Values = Sequence[Any]
 Arguments = Mapping[str, Any]
 """Names and types of a function's arguments, in order."""
 
+GIVEN: Arguments = {
+    # Tasks from the first to before the last.
+    "first": INDEX,
+    "last": INDEX,
+    "images": POINTER,  # of each channel of the input its address,
+    "scale": POINTER,  # and how its values are seen
+    "shift": POINTER,
+    "slope": POINTER,
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Registers:

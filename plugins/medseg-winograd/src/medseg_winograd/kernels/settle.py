@@ -4,16 +4,10 @@ from typing import Any
 
 from llvmlite import ir
 
-from medseg_winograd.kernels.emit import INDEX, POINTER, Emitter, Registers, vector
+from medseg_winograd.kernels.emit import GIVEN, INDEX, POINTER, Emitter, Registers, vector
 
 ARGUMENTS = {
-    # Channels from the first to before the last.
-    "first": INDEX,
-    "last": INDEX,
-    "images": POINTER,  # of each channel its address,
-    "scale": POINTER,  # and how its values are seen
-    "shift": POINTER,
-    "slope": POINTER,
+    **GIVEN,  # tasks: a channel each
     "voxels": INDEX,
     "out": POINTER,  # (channels, voxels)
 }

@@ -11,6 +11,7 @@ from llvmlite import ir
 
 from medseg_winograd.kernels import sums
 from medseg_winograd.kernels.emit import (
+    GIVEN,
     INDEX,
     POINTER,
     REAL,
@@ -27,13 +28,7 @@ POINTS = 6  # that it takes
 CHUNK = 2  # blocks of channels whose tiles wait in the cache
 
 ARGUMENTS = {
-    # Tasks from the first to before the last: TILE rows along D, ``together`` tiles along H.
-    "first": INDEX,
-    "last": INDEX,
-    "images": POINTER,  # of each channel of the input its address,
-    "scale": POINTER,  # and how its values are seen
-    "shift": POINTER,
-    "slope": POINTER,
+    **GIVEN,  # tasks: TILE rows along D, ``together`` tiles along H
     "inputs": INDEX,
     "u": POINTER,  # (blocks, POINTS^2, inputs, 3, registers.channels): weights, transformed
     "bias": POINTER,
