@@ -201,6 +201,9 @@ class Backends:
                 second = network(other)
                 self._wait()
                 end = time.perf_counter()
+                exact = cast(Backend, item.component).precision == "float32"
+                pairs = ((network(one), reference(one)) for one in windows.chunk(len(windows)))
+                together = None if exact else dice_over(pairs, regions=self._regions)
             except Exception as error:  # engines' errors have no class in common; each is reported
                 if expected is None:
                     raise  # the reference itself
@@ -212,11 +215,7 @@ class Backends:
                 agreement(answer, wanted, regions=self._regions)
                 for answer, wanted in zip((first, second), expected, strict=True)
             )
-            exact = cast(Backend, item.component).precision == "float32"
-            dice = found.dice
-            if not exact:
-                pairs = ((network(one), reference(one)) for one in windows.chunk(len(windows)))
-                dice = dice_over(pairs, regions=self._regions)
+            dice = found.dice if exact else together
             trials.append(
                 Trial(
                     backend=item.full_name,

@@ -166,7 +166,9 @@ def fit_memory(task: Task, max_ram: int | None, *, least: Room | None = None) ->
         if max_ram is None or plan.peak <= max_ram:
             return plan
     once = f"{plan.choosing / 1e9:.2f} GB of them to choose a backend, once, " if plan.choosing else ""
-    remedy = "take --backend eager" if plan.choosing else "crop the input"
+    remedy = "crop the input"
+    if task.choosing:
+        remedy = "take --backend eager" if task.choosing == "float32" else "leave out --precision"
     raise ResourceError(
         f"this run needs about {plan.peak / 1e9:.2f} GB, with all that can be on the disk: {once}"
         f"{plan.window / 1e9:.2f} GB for one window, {plan.before / 1e9:.2f} GB for the input and "

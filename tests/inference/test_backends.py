@@ -298,6 +298,20 @@ def test_the_dice_to_agree_by_is_that_over_all_windows(make, net, monkeypatch):
     assert kept.trials[1].dice != pytest.approx(each[0], abs=1e-4)
 
 
+def test_a_lower_precision_that_fails_on_a_later_window_is_refused_with_its_reason(make, net, monkeypatch):
+    def picky(module, example):
+        def call(x):
+            if not torch.equal(x, example[:1]) and not torch.equal(x, example[:1].flip(-1)):
+                raise ResourceError("no memory for this one")
+            return module(x)
+
+        return call
+
+    monkeypatch.setattr(sys.modules[__name__], "coarse", picky)
+    with pytest.raises(OptionError, match="builtin:coarse: ResourceError: no memory for this one"):
+        make("auto", "coarse", precision="int8").ready(net, SEVERAL)
+
+
 def test_a_precision_without_a_backend_and_a_backend_of_another_precision_are_refused(make, net):
     with pytest.raises(OptionError, match="float16 is refused: no backend for cpu computes in it"):
         make("auto", "coarse", precision="float16").ready(net, SEVERAL)

@@ -240,3 +240,6 @@ def test_comparing_backends_is_planned_for_and_refused_beyond_the_limit():
     assert plan_memory(chooses, Room()).peak > plain.peak + GB
     with pytest.raises(ResourceError, match=r"to choose a backend, once, .* take --backend eager"):
         fit_memory(chooses, 2 * GB)
+    lower = task(Windows(size=(96, 96, 96)), window_bytes=GB, choosing="int8")
+    with pytest.raises(ResourceError, match=r"to choose a backend, once, .* leave out --precision"):
+        fit_memory(lower, 2 * GB)

@@ -1,5 +1,6 @@
 """Convolutions of any kernel, with strides of 1 or 2 along W, and transposed ones that only spread."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from medseg_winograd.kernels.direct import CHUNK
 from medseg_winograd.kernels.emit import Registers
 from medseg_winograd.layers import Layer, Reals, Size
 from medseg_winograd.machine import Machine
-from medseg_winograd.plans.layout import CACHE, bias_of, in_blocks, voxels_of, whole
+from medseg_winograd.plans.layout import CACHE, bias_of, in_blocks, whole
 
 _PACKING = 6  # products that take as long as to lay out one value
 
@@ -69,7 +70,7 @@ class Rows:
         """How many rows of the answer are best made at once."""
 
         def cost(n: int) -> tuple[float, int]:
-            products = self.length(n, registers.lanes) * voxels_of(self.kernel) * channels
+            products = self.length(n, registers.lanes) * math.prod(self.kernel) * channels
             laid_out = ((n - 1) * self.stride[1] + self.kernel[1]) * self.kernel[0] * self.size[2]
             return (products + _PACKING * laid_out) / n, -n
 
@@ -94,7 +95,7 @@ def plan_convolution(
         rows,
         shape=(answers, *answer),
         bias=bias_of(bias, answers),
-        places=np.arange(answers) * voxels_of(answer),
+        places=np.arange(answers) * math.prod(answer),
         spread=(1, 1, 1),
     )
 

@@ -1,7 +1,5 @@
 """How arrays are laid out for the kernels."""
 
-import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -39,8 +37,3 @@ def odd_lines(values: int) -> int:
     """
     lines = -(-values // _LINE)
     return _LINE * (lines + 1 - lines % 2)
-
-
-def voxels_of(size: Sequence[int]) -> int:
-    """The number of voxels."""
-    return math.prod(size)
